@@ -1,0 +1,92 @@
+"""The seams. An object that satisfies one of these can be used without importing babelweave.
+
+Each contract is tested by the suite of the same name in `tests/conformance`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from babelweave.records import Encoded, EncoderSignature, Hits, Passage, Qrels, Query, Role, Run, Scores
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """Texts to vectors."""
+
+    @property
+    def signature(self) -> EncoderSignature: ...
+
+    def encode(self, texts: Sequence[str], role: Role) -> Encoded:
+        """float32 (n, d) in the order given, finite, and the count of truncated texts. [] gives (0, d)."""
+        ...
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """Passages to questions in one language."""
+
+    @property
+    def signature(self) -> Mapping[str, Any]:
+        """JSON values: name, digest of its weights or lexicon, prompt or form, sampling."""
+        ...
+
+    @property
+    def languages(self) -> frozenset[str]:
+        """The languages it can write; asking for another is a `UsageError`."""
+        ...
+
+    def generate(self, passages: Sequence[Passage], lang: str, n: int, seed: int) -> list[list[str]]:
+        """At most n distinct questions per passage, best first; fewer where it finds no more.
+
+        The result for a passage depends on (passage, lang, n, seed) and the generator alone, never on
+        the other passages of the call.
+        """
+        ...
+
+
+@runtime_checkable
+class Fuser(Protocol):
+    """Passage vectors and the vectors of their generated queries to woven vectors."""
+
+    name: str
+
+    def fuse(self, passages: Any, generated: Any, mask: Any, languages: Sequence[str]) -> Any:
+        """(n, d), (n, g, d), bool (n, g), (g,) -> (n, v, d); pure; numpy or torch in, the same out."""
+        ...
+
+
+@runtime_checkable
+class Index(Protocol):
+    """Vectors to nearest rows by inner product; larger is better."""
+
+    @property
+    def n_rows(self) -> int: ...
+
+    def add(self, vectors: Any) -> None:
+        """Append float32 or float16 (n, d); rows are numbered in the order added."""
+        ...
+
+    def search(self, queries: Any, k: int) -> Hits:
+        """(q, d) -> k hits each; k beyond the rows pads with row -1, score -inf."""
+        ...
+
+    def save(self, folder: Path) -> None: ...
+
+
+@runtime_checkable
+class Searcher(Protocol):
+    """Questions to a run; what dense search, BM25, hybrids and re-rankers have in common."""
+
+    def search(self, queries: Sequence[Query], k: int) -> Run: ...
+
+
+@runtime_checkable
+class Measure(Protocol):
+    """A run and its judgements to one float64 per judged query."""
+
+    def score(self, qrels: Qrels, run: Run) -> Scores:
+        """A query without hits scores the measure's default and stays in the mean."""
+        ...

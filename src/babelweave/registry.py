@@ -1,0 +1,66 @@
+"""Every named part: kind and name to the object, the extra it needs, and one line of help.
+
+Adding a part is one new file and one row here; help texts, error messages and the conformance suites
+read this table.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, NamedTuple
+
+from babelweave.errors import MissingExtraError, UsageError, nearest
+
+
+class Entry(NamedTuple):
+    target: str
+    """`module:attribute`, imported when first asked for."""
+    help: str
+    extra: str | None = None
+    """The `babelweave[extra]` that installs what it imports."""
+
+
+TABLE: dict[str, dict[str, Entry]] = {
+    "encoder": {},
+    "generator": {},
+    "fuser": {},
+    "index": {},
+    "dataset": {},
+    "benchmark": {},
+}
+
+
+def names(kind: str) -> list[str]:
+    """The names registered under a kind, sorted."""
+    return sorted(TABLE[kind])
+
+
+def entry(kind: str, name: str) -> Entry:
+    """The row of a name.
+
+    Raises:
+        UsageError: unknown; the message holds the nearest name and the list.
+    """
+    try:
+        return TABLE[kind][name]
+    except KeyError:
+        raise UsageError(f"unknown {kind} {name!r}; {nearest(name, TABLE[kind])}") from None
+
+
+def load(kind: str, name: str) -> Any:
+    """Import and return the object behind a name.
+
+    Raises:
+        UsageError: unknown name.
+        MissingExtraError: its extra is not installed; the message is the command that installs it.
+    """
+    found = entry(kind, name)
+    module, attribute = found.target.split(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        if found.extra is None or (error.name or "").startswith("babelweave"):
+            raise
+        raise MissingExtraError(
+            f"{kind} {name!r} needs {error.name!r}; install it with: pip install 'babelweave[{found.extra}]'"
+        ) from error
