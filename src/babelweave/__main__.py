@@ -1,0 +1,5 @@
+"""`python -m babelweave` is `babelweave`."""
+
+from babelweave.cli.main import main
+
+main()

@@ -1,0 +1,56 @@
+"""What every verb shares: the common flags, results to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+T = TypeVar("T")
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print counts, bytes and files; write nothing.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Discard what --out already holds.")]
+Out = Annotated[Path, typer.Option("--out", help="Folder to write.")]
+Encoder = Annotated[
+    str,
+    typer.Option(
+        "--encoder", help="Registry name, folder or Hub id, with ?key=value&... options; see `encode --help`."
+    ),
+]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random; 0 is a seed.")]
+
+
+def emit(result: Any, *, as_json: bool, text: Callable[[], str]) -> None:
+    """Print one result to stdout: JSON (NaN as null), or what `text` returns."""
+    sys.stdout.write((json.dumps(_plain(result), ensure_ascii=False) if as_json else text()).rstrip() + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, float) and value != value:
+        return None
+    return str(value) if isinstance(value, Path) else value
+
+
+def say(message: str) -> None:
+    """One line of log to stderr."""
+    sys.stderr.write(message + "\n")
+
+
+def progress(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
+    """Show a bar on stderr while iterating; nothing when stderr is not a terminal."""
+    if not sys.stderr.isatty():
+        yield from items
+        return
+    from rich.console import Console
+    from rich.progress import track
+
+    yield from track(items, description=label, total=total, console=Console(stderr=True), transient=True)

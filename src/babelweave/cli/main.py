@@ -1,0 +1,64 @@
+"""`babelweave`: the verbs and the exit codes.
+
+Exit codes: 0 done, 1 fault, 2 usage, 3 data, 4 missing extra, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+
+import typer
+
+from babelweave import __version__
+from babelweave.cli.console import say
+from babelweave.errors import BabelweaveError
+
+app = typer.Typer(
+    name="babelweave",
+    help="Search a collection in one language with questions in others, and measure how well it works.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"babelweave {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; every expected error becomes one message on stderr and an exit code."""
+    try:
+        app()
+    except BabelweaveError as error:
+        say(f"error: {error}")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        say("interrupted; finished parts are kept, the same command goes on from there")
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on: not an error
+        sys.exit(0)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        say(f"error: the disk is full ({error.filename or 'temporary files'}); free some space and run again")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
