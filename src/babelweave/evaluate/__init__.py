@@ -1,0 +1,1 @@
+"""Runs and judgements to figures, and figures to claims that hold."""

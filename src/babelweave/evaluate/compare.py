@@ -1,0 +1,212 @@
+"""Is system B better than system A? Paired tests, intervals, and corrections for asking often.
+
+The unit is the question. Where one question stands in several subsets (MLQA asks the same question in up
+to seven languages of up to seven pools), its rows are not independent: they form one cluster, which the
+tests flip, draw and count as a whole.
+
+The difference of means is a weighted sum of per-row differences, weight 1/(S n_s) for a row of subset s
+with n_s rows when S subsets are averaged. Adding a cluster's weighted differences and multiplying by the
+number of clusters C gives one value per cluster whose plain mean is that difference, so every test below
+is a one-sample test of C values around zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from babelweave.errors import DataError
+from babelweave.records import Float64, Scores
+
+Correction = Literal["holm", "bonferroni", "none"]
+
+RESAMPLES = 9999
+"""Draws of the randomisation test and the bootstrap; the smallest p it can give is 1 / 10,000."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """System B against system A on one measure.
+
+    Attributes:
+        family: which comparison of its family this is (a subset, a language, "mean").
+        n_rows: question-subset rows compared.
+        n_clusters: independent questions among them, the n of every test.
+        difference: mean_b - mean_a; low and high bound it with 95 % confidence (percentile bootstrap).
+        n_better, n_worse: clusters where B is above, below A.
+        p_t: two-sided paired t-test. p_randomisation: two-sided paired sign-flip test.
+        p_adjusted: p_randomisation after `correction` over the family.
+    """
+
+    family: str
+    measure: str
+    n_rows: int
+    n_clusters: int
+    mean_a: float
+    mean_b: float
+    difference: float
+    low: float
+    high: float
+    n_better: int
+    n_worse: int
+    p_t: float
+    p_randomisation: float
+    p_adjusted: float
+    correction: Correction = "none"
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def compare(
+    a: Mapping[str, Scores], b: Mapping[str, Scores], *, family: str = "all", seed: int = 0
+) -> Comparison:
+    """Compare two systems on one measure over one or several subsets, each subset counting equally.
+
+    Args:
+        a, b: subset -> scores; the same subsets, questions and measure on both sides. Equal query_ids in
+            different subsets are the same question.
+        family: label of this comparison.
+        seed: of the randomisation test and the bootstrap.
+
+    Raises:
+        DataError: subsets, questions or measures differ; the message names the first difference.
+    """
+    _check_pairs(a, b)
+    clusters: list[str] = []
+    weighted_a: list[float] = []
+    weighted_b: list[float] = []
+    for name, scores in a.items():
+        weight = 1.0 / (len(a) * len(scores.query_ids))
+        clusters += scores.query_ids
+        weighted_a += (weight * scores.values).tolist()
+        weighted_b += (weight * b[name].values).tolist()
+    total_a, total_b = np.array(weighted_a), np.array(weighted_b)
+    values = cluster_values(total_b - total_a, clusters)
+    low, high = bootstrap_interval(values, seed)
+    return Comparison(
+        family=family,
+        measure=next(iter(a.values())).measure,
+        n_rows=len(clusters),
+        n_clusters=len(values),
+        mean_a=float(total_a.sum()),
+        mean_b=float(total_b.sum()),
+        difference=float(values.mean()),
+        low=low,
+        high=high,
+        n_better=int((values > 0).sum()),
+        n_worse=int((values < 0).sum()),
+        p_t=t_test(values),
+        p_randomisation=(p := randomisation_test(values, seed)),
+        p_adjusted=p,
+    )
+
+
+def cluster_values(weighted: Float64, clusters: Sequence[str]) -> Float64:
+    """float64 (C,): each cluster's sum of weighted differences times C; their mean is the sum of all."""
+    names, inverse = np.unique(np.asarray(clusters), return_inverse=True)
+    sums = np.zeros(len(names))
+    np.add.at(sums, inverse, weighted)
+    sums[np.abs(sums) < 1e-15] = 0.0  # rounding of equal and opposite parts is no difference
+    return sums * len(names)
+
+
+def t_test(differences: Float64) -> float:
+    """Two-sided p of a paired t-test; 1 where nothing differs, NaN for fewer than two values."""
+    from scipy.stats import ttest_1samp
+
+    if not differences.any():
+        return 1.0
+    if len(differences) < 2:
+        return float("nan")
+    if np.ptp(differences) == 0:
+        return 0.0  # every pair differs by the same amount: t is infinite
+    return float(ttest_1samp(differences, 0.0).pvalue)
+
+
+def randomisation_test(differences: Float64, seed: int = 0, n: int = RESAMPLES) -> float:
+    """Two-sided p of the paired randomisation test (Fisher; Smucker, Allan and Carterette, CIKM 2007).
+
+    Each draw flips the signs of the differences at random. p = (c + 1) / (n + 1), where c draws are at
+    least as far from zero as the observed mean; when all 2^C flips are no more than n, they are enumerated
+    and p is exact.
+    """
+    from scipy.stats import permutation_test
+
+    moved = differences[differences != 0]  # flipping a zero changes nothing
+    if not len(moved):
+        return 1.0
+    result = permutation_test(
+        (moved,),
+        lambda x, axis: np.abs(x.mean(axis=axis)),
+        permutation_type="samples",
+        alternative="greater",
+        n_resamples=n,
+        batch=max(1, 2_000_000 // len(moved)),
+        vectorized=True,
+        rng=np.random.default_rng(seed),
+    )
+    return float(result.pvalue)
+
+
+def bootstrap_interval(values: Float64, seed: int = 0, level: float = 0.95) -> tuple[float, float]:
+    """Percentile bootstrap interval of the mean, drawing clusters with replacement."""
+    from scipy.stats import bootstrap
+
+    if len(values) < 2:
+        return float("nan"), float("nan")
+    if np.ptp(values) == 0:
+        return float(values[0]), float(values[0])
+    result = bootstrap(
+        (values,),
+        np.mean,
+        n_resamples=RESAMPLES,
+        batch=max(1, 2_000_000 // len(values)),
+        confidence_level=level,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    )
+    return float(result.confidence_interval.low), float(result.confidence_interval.high)
+
+
+def correct(family: Sequence[Comparison], correction: Correction = "holm") -> list[Comparison]:
+    """Adjust the randomisation p of every comparison of a family; the family is the whole sequence."""
+    raw = [c.p_randomisation for c in family]
+    adjusted = holm(raw) if correction == "holm" else bonferroni(raw) if correction == "bonferroni" else raw
+    return [replace(c, p_adjusted=p, correction=correction) for c, p in zip(family, adjusted, strict=True)]
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm (1979): p(i) times (m - i), made non-decreasing, at most 1; the order of input is kept."""
+    adjusted = [0.0] * len(p_values)
+    largest = 0.0
+    for step, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (len(p_values) - step) * p_values[place]))
+        adjusted[place] = largest
+    return adjusted
+
+
+def bonferroni(p_values: Sequence[float]) -> list[float]:
+    """Bonferroni: p times m, at most 1."""
+    return [min(1.0, len(p_values) * p) for p in p_values]
+
+
+def _check_pairs(a: Mapping[str, Scores], b: Mapping[str, Scores]) -> None:
+    if not a or a.keys() != b.keys():
+        only = sorted(a.keys() ^ b.keys())
+        raise DataError(f"the two systems were not run on the same subsets; only on one side: {only}")
+    measures = {s.measure for s in [*a.values(), *b.values()]}
+    if len(measures) > 1:
+        raise DataError(f"a comparison takes one measure, got {sorted(measures)}")
+    for name in a:
+        if a[name].query_ids != b[name].query_ids:
+            only = sorted(set(a[name].query_ids) ^ set(b[name].query_ids))
+            raise DataError(
+                f"{name}: the two systems were not scored on the same questions "
+                f"({len(only)} on one side only, such as {only[:3]})"
+            )
+        if not a[name].query_ids:
+            raise DataError(f"{name}: no questions to compare")

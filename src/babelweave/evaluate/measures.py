@@ -1,0 +1,137 @@
+"""The standard measures, computed by ir_measures in one tie order.
+
+ir_measures takes RR@10 and AP from different providers, which break ties in opposite directions and
+compare scores at different precision. So before scoring, every run is put into our order
+(`babelweave.ranking`) and its scores are replaced by distinct ranks: then all measures see one ranking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from babelweave.errors import DataError, UsageError, nearest
+from babelweave.ranking import rank_documents
+from babelweave.records import Qrels, Run, Scores
+
+DEFAULT = ("RR@10", "R@100", "nDCG@10")
+"""What MTEB publishes for MLQARetrieval, under ir_measures' names."""
+
+_CHUNK = 1000  # queries per call: ir_measures unrolls its input row by row, this bounds the memory
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How the questions of a run and of its judgements overlap."""
+
+    n_judged: int
+    n_without_hits: int
+    """Judged questions the run does not answer; they score the measure's default and stay in the mean."""
+    n_unjudged: int
+    """Questions of the run without judgements; they cannot be scored and are left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class IrMeasure:
+    """A `Measure` by its ir_measures name, for instance `nDCG@10`.
+
+    Raises:
+        UsageError: ir_measures does not know the name.
+    """
+
+    name: str
+
+    def __post_init__(self) -> None:
+        _parse(self.name)
+
+    def score(self, qrels: Qrels, run: Run) -> Scores:
+        return evaluate(qrels, run, [self.name])[0]
+
+
+def evaluate(qrels: Qrels, run: Run, measures: Sequence[str] = DEFAULT) -> list[Scores]:
+    """Score a run: one `Scores` per measure, in the order asked, over the judged questions by id.
+
+    A judged question without hits scores 0 and stays in the mean; a question without judgements is left
+    out (`coverage` counts both).
+
+    Args:
+        qrels: query_id -> doc_id -> relevance.
+        run: any order; it is ranked by score descending, then doc_id descending.
+        measures: ir_measures names.
+
+    Raises:
+        UsageError: an unknown measure. All unknown names are listed at once.
+        DataError: no judgements, none of them for a question of the run, or a score that is not a number.
+    """
+    import ir_measures
+
+    parsed = _parse_all(measures)
+    query_ids = sorted(qrels)
+    _check(qrels, run)
+    ranked = {q: _distinct_ranks(q, docs, scores) for q, docs, scores in run if q in qrels}
+    values = {m: np.zeros(len(query_ids)) for m in parsed}
+    place = {q: i for i, q in enumerate(query_ids)}
+    for start in range(0, len(query_ids), _CHUNK):
+        chunk = query_ids[start : start + _CHUNK]
+        judged = {q: {d: int(r) for d, r in qrels[q].items()} for q in chunk}
+        answered = {q: ranked.get(q, {}) for q in chunk}
+        for found in ir_measures.iter_calc(parsed, judged, answered):
+            values[found.measure][place[found.query_id]] = found.value
+    signature = f"ir_measures {version('ir_measures')}; ties: score, then doc_id, descending"
+    return [
+        Scores(name, tuple(query_ids), values[m], signature) for name, m in zip(measures, parsed, strict=True)
+    ]
+
+
+def coverage(qrels: Qrels, run: Run) -> Coverage:
+    """Count the questions that only one side has."""
+    answered = {q for q, docs, _ in run if docs}
+    return Coverage(len(qrels), len(qrels.keys() - answered), len(set(run.query_ids) - qrels.keys()))
+
+
+def _distinct_ranks(query_id: str, doc_ids: Sequence[str], scores: Sequence[float]) -> dict[str, float]:
+    given = dict(zip(doc_ids, scores, strict=True))
+    if any(score != score for score in scores):
+        raise DataError(f"query {query_id!r}: the run holds a score that is not a number; make the run again")
+    if len(given) != len(doc_ids):
+        raise DataError(f"query {query_id!r}: the run names a document twice; each may stand once per query")
+    order = rank_documents(given)
+    return {doc_id: float(len(order) - i) for i, (doc_id, _) in enumerate(order)}
+
+
+def _check(qrels: Qrels, run: Run) -> None:
+    if not qrels:
+        raise DataError("there are no judgements to score against")
+    if len(set(run.query_ids)) != len(run):
+        raise DataError("the run answers a question twice; each query_id may stand once")
+    if len(run) and not qrels.keys() & set(run.query_ids):
+        raise DataError(
+            f"run and judgements share no question: the run has {run.query_ids[0]!r}, ..., the judgements "
+            f"{next(iter(qrels))!r}, ...; are they of the same collection and split?"
+        )
+
+
+def _parse(name: str) -> Any:
+    import ir_measures
+
+    try:
+        return ir_measures.parse_measure(name)
+    except (NameError, ValueError, SyntaxError, TypeError, KeyError, AssertionError) as error:
+        known = ("RR@10", "R@100", "nDCG@10", "AP", "P@10", "Success@10", "RR", "Judged@10")
+        raise UsageError(f"unknown measure {name!r}; {nearest(name, known)}, ...") from error
+
+
+def _parse_all(names: Sequence[str]) -> list[Any]:
+    parsed, faults = [], []
+    for name in names:
+        try:
+            parsed.append(_parse(name))
+        except UsageError as error:
+            faults.append(str(error))
+    if faults:
+        raise UsageError("; ".join(faults))
+    return parsed
