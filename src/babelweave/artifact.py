@@ -5,6 +5,7 @@ one marker per finished shard, so that a killed run goes on where it stopped and
 an uninterrupted one; nothing in it depends on the clock.
 
     write_aside       a file appears complete or not at all
+    write_folder      a folder appears complete or not at all
     ShardWriter       plan, resume and finish a sharded artefact
     read_manifest     open an artefact and check that its files are there in full
 """
@@ -163,30 +164,41 @@ def source_commit() -> str | None:
     return head.stdout.strip() or None
 
 
-def prepare_output(folder: Path, *, overwrite: bool) -> Path:
-    """Make an output folder that is empty, or made empty by `overwrite`.
+@contextlib.contextmanager
+def write_folder(folder: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Give an empty folder to fill; on success it is renamed to `folder`, on failure it is removed.
+
+    The way to write an unsharded artefact: fill the folder, `seal` it, leave the context.
 
     Raises:
-        UsageError: it holds something and `overwrite` is not given, or what it holds is not ours.
+        UsageError: `folder` is not empty and `overwrite` is not given, or what it holds is not ours.
+        StorageError: the disk is full or refuses.
     """
     if folder.is_dir() and any(folder.iterdir()):
         if not overwrite:
             raise UsageError(f"{folder} is not empty; choose another --out or pass --overwrite")
-        remove_artifact(folder)
+        check_ours(folder)
+    aside = folder.with_name(folder.name + _ASIDE)
     with storing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    return folder
+        shutil.rmtree(aside, ignore_errors=True)  # left by a killed run
+        aside.mkdir(parents=True)
+    try:
+        with storing(folder):
+            yield aside
+            if folder.exists():
+                shutil.rmtree(folder)
+            aside.replace(folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
-def remove_artifact(folder: Path) -> None:
-    """Delete a folder babelweave made; a folder without a manifest or plan of ours is left alone."""
+def check_ours(folder: Path) -> None:
+    """Refuse to delete a folder without a manifest or plan of ours."""
     if not any((folder / name).is_file() for name in (MANIFEST, PLAN)):
         raise UsageError(
             f"{folder} holds files babelweave did not write (no {MANIFEST}); it is left alone, "
             "choose another --out or delete it yourself"
         )
-    with storing(folder):
-        shutil.rmtree(folder)
 
 
 def describe_files(folder: Path, names: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -289,7 +301,9 @@ class ShardWriter:
         self._markers: dict[int, dict[str, Any]] = {}
         self.n_resumed = 0
         if overwrite and folder.is_dir() and any(folder.iterdir()):
-            remove_artifact(folder)
+            check_ours(folder)
+            with storing(folder):
+                shutil.rmtree(folder)
         if (folder / MANIFEST).exists():
             raise UsageError(f"{folder} holds a finished {kind}; choose another --out or pass --overwrite")
         plan = {"kind": kind, "version": __version__, "settings": self.settings}
@@ -297,7 +311,8 @@ class ShardWriter:
             self._check_plan(plan)
             self._clear_unfinished()
         else:
-            prepare_output(folder, overwrite=False)
+            if folder.is_dir() and any(folder.iterdir()):
+                raise UsageError(f"{folder} is not empty and holds no {kind}; choose another --out")
             write_json(folder / PLAN, plan)
 
     def _check_plan(self, plan: dict[str, Any]) -> None:
