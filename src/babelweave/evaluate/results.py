@@ -1,0 +1,193 @@
+"""A benchmark's result folder: what is in it, its means, and two of them compared.
+
+    results.json         signature, figures per subset, means, missing subsets
+    per_query.parquet    subset, query_id, measure, value
+    runs/<subset>.trec   what was retrieved
+    comparison.json      paired tests against a baseline, when one was given
+    manifest.json        checksums; written last
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from babelweave.artifact import read_manifest, seal, write_aside, write_folder, write_json
+from babelweave.data.trec import write_run
+from babelweave.errors import DataError
+from babelweave.evaluate.compare import Comparison, Correction, compare, correct
+from babelweave.records import Run, Scores
+
+Table = Mapping[str, Mapping[str, Scores]]
+"""measure -> subset -> scores."""
+
+
+@dataclass(frozen=True, slots=True)
+class BenchmarkResult:
+    """What a benchmark found.
+
+    Attributes:
+        summary: the content of `results.json`.
+        scores: measure -> subset -> per-question scores.
+        runs: subset -> run.
+        comparisons: against the baseline; empty without one.
+        seconds: stage -> wall-clock seconds. Not part of any file: files do not depend on the clock.
+    """
+
+    summary: dict[str, Any]
+    scores: Table
+    runs: Mapping[str, Run]
+    comparisons: Sequence[Comparison] = ()
+    seconds: Mapping[str, float] | None = None
+
+
+def groups(subsets: Iterable[str]) -> dict[str, list[str]]:
+    """The named means over `passage language - question language` subsets; empty groups are left out.
+
+    `all` is every subset; `x-en` English passages with other questions; `cross` languages that differ.
+    """
+    pairs = {name: _split(name) for name in subsets}
+    found = {
+        "all": list(pairs),
+        "x-en": [n for n, (p, q) in pairs.items() if p == "en" and q != "en"],
+        "cross": [n for n, (p, q) in pairs.items() if p != q],
+    }
+    return {name: members for name, members in found.items() if members}
+
+
+def question_language(subset: str) -> str:
+    """The language asked in: the second half of a subset's name."""
+    return _split(subset)[1]
+
+
+def _split(subset: str) -> tuple[str, str]:
+    """`zh-Hant-en` -> (`zh-Hant`, `en`): script subtags have four letters and start with a capital."""
+    parts: list[str] = []
+    for part in subset.split("-"):
+        if parts and len(part) == 4 and part[:1].isupper():
+            parts[-1] += f"-{part}"
+        else:
+            parts.append(part)
+    if len(parts) != 2:
+        return subset, subset  # not a pair of languages, such as `pooled`
+    return parts[0], parts[1]
+
+
+def means(scores: Table) -> dict[str, dict[str, float]]:
+    """Group -> measure -> mean over the group's subsets, each counting once."""
+    subsets = list(next(iter(scores.values())))
+    return {
+        group: {m: float(np.mean([scores[m][s].mean for s in members])) for m in scores}
+        for group, members in groups(subsets).items()
+    }
+
+
+def compare_results(
+    a: Table, b: Table, *, correction: Correction = "holm", seed: int = 0
+) -> list[Comparison]:
+    """Paired tests of b against a: each named mean, and each question language.
+
+    One measure's rows are one family for the correction. A question language's row is the mean over the
+    subsets in other languages than the question's, or over all its subsets where there is no such subset.
+
+    Raises:
+        DataError: measures, subsets or questions differ.
+    """
+    shared = [m for m in b if m in a]
+    if not shared:
+        raise DataError(f"the two results share no measure: {sorted(a)} and {sorted(b)}")
+    rows: list[Comparison] = []
+    for measure in shared:
+        families = _families(list(b[measure]))
+        family = [
+            compare(_pick(a[measure], subsets), _pick(b[measure], subsets), family=name, seed=seed)
+            for name, subsets in families.items()
+        ]
+        rows += correct(family, correction)
+    return rows
+
+
+def _families(subsets: list[str]) -> dict[str, list[str]]:
+    families = groups(subsets)
+    for lang in sorted({question_language(s) for s in subsets}):
+        asked = [s for s in subsets if question_language(s) == lang]
+        families[f"asked in {lang}"] = [s for s in asked if _split(s)[0] != lang] or asked
+    if len(subsets) == 1:
+        return {subsets[0]: subsets}
+    return families
+
+
+def _pick(scores: Mapping[str, Scores], subsets: Sequence[str]) -> dict[str, Scores]:
+    try:
+        return {s: scores[s] for s in subsets}
+    except KeyError as error:
+        raise DataError(f"the baseline lacks subset {error.args[0]!r}; run it on the same subsets") from None
+
+
+def write_result(
+    folder: Path, kind: str, result: BenchmarkResult, settings: Mapping[str, Any], *, overwrite: bool
+) -> None:
+    """Write a result folder; it appears whole or not at all."""
+    with write_folder(folder, overwrite=overwrite) as aside:
+        write_json(aside / "results.json", result.summary)
+        _write_per_query(aside / "per_query.parquet", result.scores)
+        for subset, run in result.runs.items():
+            write_run(aside / "runs" / f"{subset}.trec", run, tag="babelweave")
+        if result.comparisons:
+            write_json(
+                aside / "comparison.json",
+                {
+                    "signature": "paired t-test; sign-flip randomisation test; percentile bootstrap 95 %; "
+                    "questions as clusters",
+                    "comparisons": [c.to_dict() for c in result.comparisons],
+                },
+            )
+        seal(aside, "result", {"benchmark": kind, **settings})
+
+
+def read_per_query(folder: Path) -> dict[str, dict[str, Scores]]:
+    """Measure -> subset -> scores of a result folder.
+
+    Raises:
+        DataError: not a finished result, or the table lacks a column.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    read_manifest(folder, "result")
+    path = folder / "per_query.parquet"
+    try:
+        table = pq.read_table(path, columns=["subset", "query_id", "measure", "value"])
+    except (pa.ArrowInvalid, OSError, KeyError) as error:
+        raise DataError(f"{path}: not a table of per-query scores ({error})") from error
+    collected: dict[str, dict[str, list[tuple[str, float]]]] = {}
+    for row in table.to_pylist():
+        subset = collected.setdefault(row["measure"], {}).setdefault(row["subset"], [])
+        subset.append((row["query_id"], row["value"]))
+    return {
+        measure: {
+            name: Scores(measure, tuple(q for q, _ in rows), np.array([v for _, v in rows]))
+            for name, rows in subsets.items()
+        }
+        for measure, subsets in collected.items()
+    }
+
+
+def _write_per_query(path: Path, scores: Table) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns: dict[str, list[Any]] = {"subset": [], "query_id": [], "measure": [], "value": []}
+    for measure, subsets in scores.items():
+        for name, found in subsets.items():
+            n = len(found.query_ids)
+            columns["subset"] += [name] * n
+            columns["query_id"] += found.query_ids
+            columns["measure"] += [measure] * n
+            columns["value"] += found.values.tolist()
+    with write_aside(path) as aside:
+        pq.write_table(pa.table(columns), aside)
