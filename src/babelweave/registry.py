@@ -21,7 +21,17 @@ class Entry(NamedTuple):
 
 
 TABLE: dict[str, dict[str, Entry]] = {
-    "encoder": {},
+    "encoder": {
+        "minilm": Entry(
+            "babelweave.encode.packaged:minilm",
+            "all-MiniLM-L6-v2, installed with babelweave: English, 384 dimensions",
+        ),
+        "openai": Entry(
+            "babelweave.encode.remote:RemoteEncoder",
+            "openai:MODEL?url=...: any OpenAI-compatible /v1/embeddings endpoint",
+            "openai",
+        ),
+    },
     "generator": {},
     "fuser": {},
     "index": {},

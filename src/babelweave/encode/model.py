@@ -1,0 +1,228 @@
+"""Open an encoder model in sentence-transformers: its modules, and the facts a signature needs."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from huggingface_hub import try_to_load_from_cache
+from safetensors import SafetensorError
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules import Dense, Normalize, Transformer
+from sentence_transformers.sentence_transformer.modules import Pooling, StaticEmbedding
+from transformers.utils import logging as transformers_logging
+
+from babelweave.artifact import digest_file, digest_texts
+from babelweave.errors import DataError, UsageError, nearest
+from babelweave.records import Role
+
+logger = logging.getLogger(__name__)
+
+POOLINGS = {"mean": "mean", "cls": "cls", "last": "lasttoken", "max": "max"}
+"""Option value -> sentence-transformers' name."""
+
+_TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "*.model", "*.tiktoken")
+_WEIGHT_FILES = ("*.safetensors", "pytorch_model*.bin")
+_LENGTH_WITHOUT_POSITIONS = 512
+"""Tokens read by a model that states no limit and has none in its positions (T5 and relatives): the
+length mT5 was pre-trained with (Xue et al. 2021, section 3.1 follows T5's 512)."""
+
+
+def open_model(target: str, *, revision: str | None = None) -> tuple[Any, Path]:
+    """Load a folder or Hub id in float32 for inference, never running code that comes with it.
+
+    Returns:
+        The SentenceTransformer and the folder its files lie in.
+    Raises:
+        DataError: no model there, broken files, or it needs code of its own.
+    """
+    folder = Path(target)
+    if folder.is_dir():
+        if not any((folder / name).is_file() for name in ("modules.json", "config.json")):
+            raise DataError(f"{target}: no encoder here (neither modules.json nor config.json)")
+    elif folder.exists() or target.startswith((".", "/", "~")):
+        raise DataError(f"{target}: no such folder; an encoder is a registry name, a folder or a Hub id")
+    try:
+        with _quiet():
+            model = SentenceTransformer(
+                target, revision=revision, trust_remote_code=False, model_kwargs={"dtype": torch.float32}
+            )
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ImportError) as error:
+        raise DataError(_cannot_open(target, folder.is_dir(), error)) from error
+    except (RuntimeError, SafetensorError) as error:
+        raise DataError(f"{target}: the weights cannot be loaded ({_first_line(error)})") from error
+    if not folder.is_dir():
+        cached = try_to_load_from_cache(target, "config.json", revision=revision) or try_to_load_from_cache(
+            target, "modules.json", revision=revision
+        )
+        folder = Path(str(cached)).parent
+    return model.float().eval(), folder
+
+
+def _cannot_open(target: str, local: bool, error: Exception) -> str:
+    if local:
+        return f"{target}: cannot be opened as an encoder ({_first_line(error)})"
+    return (
+        f"{target}: neither a registry name nor a folder, and the Hugging Face Hub did not give it "
+        f"({_first_line(error)}); without a network only models already in its cache can be named"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the progress bar that transformers draws while it reads weights."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()
+
+
+def adapt(model: Any, folder: Path, *, pooling: str | None, normalise: bool | None) -> None:
+    """Set pooling and normalisation where asked; say what was assumed where the model does not tell.
+
+    Raises:
+        UsageError: unknown pooling, or the model has none to set.
+    """
+    places = [i for i, module in enumerate(model) if isinstance(module, Pooling)]
+    if pooling is not None:
+        if pooling not in POOLINGS:
+            raise UsageError(f"unknown pooling {pooling!r}; {nearest(pooling, POOLINGS)}")
+        if len(places) != 1:
+            raise UsageError(f"pooling={pooling}: this model has no pooling to set ({pooling_name(model)})")
+        model[places[0]] = Pooling(model[places[0]].embedding_dimension, POOLINGS[pooling])
+    elif not (folder / "modules.json").is_file():
+        logger.warning(
+            "%s does not say how it pools; %s pooling is assumed (set pooling=mean|cls|last|max)",
+            folder.name,
+            pooling_name(model),
+        )
+    if normalise is not None and normalise != is_normalised(model):
+        if normalise:
+            model.append(Normalize())
+        else:
+            del model[len(model) - 1]
+
+
+def pooling_name(model: Any) -> str:
+    """How one vector of a text is made, as the signature writes it: "mean", "cls+mean", "mean, dense"."""
+    short = {long: name for name, long in POOLINGS.items()}
+    parts: list[str] = []
+    for module in model:
+        if isinstance(module, Pooling):
+            modes = [module.pooling_mode] if isinstance(module.pooling_mode, str) else module.pooling_mode
+            parts.append("+".join(short.get(mode, mode) for mode in modes))
+            parts += [] if module.include_prompt else ["without prompt"]
+        elif isinstance(module, StaticEmbedding):
+            parts.append("static mean")
+        elif isinstance(module, Dense):
+            parts.append("dense")
+        elif not isinstance(module, (Transformer, Normalize)):
+            parts.append(type(module).__name__.lower())
+    return ", ".join(parts)
+
+
+def is_normalised(model: Any) -> bool:
+    """Whether the last module gives vectors unit length."""
+    return isinstance(model[len(model) - 1], Normalize)
+
+
+def similarity(model: Any, name: str) -> Literal["dot", "cosine"]:
+    """The similarity the model is meant for; unit vectors need no more than the dot product.
+
+    Raises:
+        DataError: a distance (euclidean, manhattan), for which no index is built.
+    """
+    stated = str(model.similarity_fn_name)
+    if is_normalised(model) or stated == "dot":
+        return "dot"
+    if stated == "cosine":
+        return "cosine"
+    raise DataError(f"{name} is meant for {stated} distance; only dot product and cosine can be searched")
+
+
+def stated_prompt(model: Any, role: Role) -> str:
+    """The prompt of a role under the names sentence-transformers gives it; "" where there is none."""
+    names = ("query",) if role == "query" else ("document", "passage", "corpus")
+    return next((model.prompts[name] for name in names if model.prompts.get(name)), "")
+
+
+def input_kind(model: Any, name: str) -> Literal["padded", "bag"]:
+    """How the first module takes text.
+
+    Raises:
+        DataError: it is neither a text transformer with a fast tokenizer nor a static embedding.
+    """
+    first = model[0]
+    if isinstance(first, StaticEmbedding):
+        return "bag"
+    if not isinstance(first, Transformer):
+        raise DataError(f"{name}: models that begin with {type(first).__name__} are not supported")
+    if "text" not in first.modalities or "message" in first.modalities or first.query_expansion is not None:
+        raise DataError(f"{name}: only encoders of plain text are supported, not of {first.modalities}")
+    if not getattr(first.tokenizer, "is_fast", False):
+        raise DataError(f"{name}: has no fast tokenizer (tokenizer.json); convert it with transformers first")
+    return "padded"
+
+
+def token_limit(model: Any, name: str) -> tuple[int, int]:
+    """(tokens the model says it reads, tokens its positions allow), special tokens included."""
+    tokenizer, network = model[0].tokenizer, model[0].auto_model
+    positions = _positions(network)
+    stated = int(min(tokenizer.model_max_length, 2**31 - 1))
+    if stated > positions:
+        stated = positions
+    if stated == 2**31 - 1:
+        stated = _LENGTH_WITHOUT_POSITIONS
+        logger.warning("%s states no maximum length; %d tokens are assumed", name, stated)
+    return stated, positions
+
+
+def _positions(network: Any) -> int:
+    """Tokens the position table holds; models of the RoBERTa family keep the first rows for padding."""
+    for path, module in network.named_modules():
+        if path.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding):
+            reserved = 0 if module.padding_idx is None else module.padding_idx + 1
+            return int(module.num_embeddings) - reserved
+    return int(getattr(network.config, "max_position_embeddings", None) or 2**31 - 1)
+
+
+def model_digest(folder: Path) -> str:
+    """sha256 over the weights and tokenizer files of a model folder and its module folders.
+
+    Settings that other signature fields hold (pooling, prompts, lengths) are left out, so a model that
+    was saved anew in another layout keeps its digest.
+
+    Raises:
+        DataError: there are no weights.
+    """
+    files: list[Path] = []
+    for place in sorted({folder, *(p for p in folder.iterdir() if p.is_dir())}):
+        weights = next((found for glob in _WEIGHT_FILES if (found := sorted(place.glob(glob)))), [])
+        files += weights if place == folder or (place / "config.json").is_file() else []
+        tokenizer = [sorted(place.glob(glob)) for glob in _TOKENIZER_FILES]
+        files += (
+            tokenizer[0] or [path for found in tokenizer[1:] for path in found] if place == folder else []
+        )
+    if not any(path.suffix in (".safetensors", ".bin") for path in files):
+        raise DataError(f"{folder}: no weights (*.safetensors) found")
+    stats = ((path, path.stat()) for path in files)
+    return _digest(folder, tuple((path, s.st_size, s.st_mtime_ns) for path, s in stats))
+
+
+@functools.lru_cache(maxsize=32)
+def _digest(folder: Path, files: tuple[tuple[Path, int, int], ...]) -> str:
+    """The digest of `files`; their sizes and times are there so that a changed file is read again."""
+    lines = (f"{path.relative_to(folder).as_posix()} {digest_file(path)}" for path, _, _ in files)
+    return digest_texts(lines)
