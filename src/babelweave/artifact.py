@@ -178,6 +178,7 @@ def write_folder(folder: Path, *, overwrite: bool) -> Iterator[Path]:
         if not overwrite:
             raise UsageError(f"{folder} is not empty; choose another --out or pass --overwrite")
         check_ours(folder)
+    folder = folder.resolve()  # a name to add to, also for `.`
     aside = folder.with_name(folder.name + _ASIDE)
     with storing(folder):
         shutil.rmtree(aside, ignore_errors=True)  # left by a killed run
