@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from babelweave.errors import DataError
 from babelweave.records import Int64
 
 _PIECE = 1024
@@ -69,7 +68,6 @@ class PaddedReader:
         n_truncated = 0
         for start in range(0, len(texts), _PIECE):
             piece = [self._prompt + text for text in texts[start : start + _PIECE]]
-            check_unicode(piece, start)
             encoded = self._tokenizer(piece, truncation=True, max_length=self.max_tokens)
             n_truncated += sum(bool(e.overflowing) for e in encoded.encodings)
             for name in self._names:
@@ -110,7 +108,6 @@ class BagReader:
         rows: list[Ids] = []
         for start in range(0, len(texts), _PIECE):
             piece = [self._prompt + text for text in texts[start : start + _PIECE]]
-            check_unicode(piece, start)
             encoded = self._tokenizer.encode_batch(piece, add_special_tokens=False)
             rows += [np.array(e.ids, dtype=np.int32) for e in encoded]
         return Tokenised({"input_ids": rows}, np.array([len(r) for r in rows], dtype=np.int64), 0)
@@ -119,21 +116,6 @@ class BagReader:
         ids = np.concatenate([tokens.columns["input_ids"][i] for i in batch]).astype(np.int64)
         offsets = np.concatenate([[0], np.cumsum(tokens.lengths[batch])[:-1]])
         return {"input_ids": torch.from_numpy(ids), "offsets": torch.from_numpy(offsets)}
-
-
-def check_unicode(texts: Sequence[str], start: int) -> None:
-    """Refuse lone surrogates, which no tokenizer reads.
-
-    Raises:
-        DataError: names the position, counted from `start`.
-    """
-    for i, text in enumerate(texts):
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise DataError(
-                f"text {start + i} is not valid Unicode ({error.reason}); repair the source"
-            ) from error
 
 
 def token_batches(lengths: Int64, budget: int) -> Iterator[Int64]:

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from babelweave.encode import model as models
+from babelweave.encode.checks import check_finite, check_role, check_unicode
 from babelweave.encode.tokens import BagReader, PaddedReader, TokenReader, token_batches
-from babelweave.errors import DataError, UsageError
+from babelweave.errors import UsageError
 from babelweave.records import Encoded, EncoderSignature, Role
 
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -118,8 +119,8 @@ class TransformerEncoder:
             DataError: a text that is not valid Unicode, or a vector that is not finite.
             UsageError: unknown role.
         """
-        if role not in self._readers:
-            raise UsageError(f"unknown role {role!r}; known: query, passage")
+        check_role(role)
+        check_unicode(texts)
         reader = self._readers[role]
         vectors = np.empty((len(texts), self.signature.dimension), dtype=np.float32)
         if not len(texts):
@@ -150,21 +151,6 @@ class TransformerEncoder:
             for module in rest:
                 features = module(features)
         return features["sentence_embedding"].float().cpu().numpy()
-
-
-def check_finite(vectors: Any) -> None:
-    """Refuse NaN and infinities.
-
-    Raises:
-        DataError: names the positions of the texts, at most three.
-    """
-    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
-    if len(bad):
-        shown = ", ".join(map(str, bad[:3])) + (" ..." if len(bad) > 3 else "")
-        raise DataError(
-            f"{len(bad)} of {len(vectors)} vectors are not finite (texts {shown} of the call); the weights "
-            "are damaged, or the precision is too low for this model"
-        )
 
 
 def has_bfloat16(device: torch.device) -> bool:
