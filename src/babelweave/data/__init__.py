@@ -1,0 +1,1 @@
+"""Collections and the publishers' own layouts, read into the records of the seams."""
