@@ -12,6 +12,7 @@ import sys
 import typer
 
 from babelweave import __version__
+from babelweave.cli import encode
 from babelweave.cli.console import say
 from babelweave.errors import BabelweaveError
 
@@ -38,6 +39,9 @@ def root(
     ),
 ) -> None:
     pass
+
+
+app.command("encode")(encode.run)
 
 
 def main() -> None:

@@ -21,10 +21,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from babelweave.artifact import Manifest, ShardWriter, digest_texts, inside, read_manifest, reading
+from babelweave.artifact import Manifest, ShardWriter, digest_texts, inside, read_json, read_manifest, reading
 from babelweave.errors import DataError, UsageError
 from babelweave.protocols import Encoder
-from babelweave.records import Encoded, EncoderSignature, Float32, Int64, Passage, Role
+from babelweave.records import Encoded, EncoderSignature, Float32, Int64, Passage, Query, Role
 
 KIND = "store"
 SHARD_SIZE = 8192
@@ -136,6 +136,11 @@ def encode_collection(
     )
 
 
+def query_texts(queries: Iterable[Query]) -> Iterator[Passage]:
+    """Questions as the texts of a store: the query_id stands where a doc_id would."""
+    return (Passage(q.query_id, q.text, q.lang) for q in queries)
+
+
 class StorePlan(NamedTuple):
     """What a store will take, known before any text is encoded."""
 
@@ -166,6 +171,11 @@ def plan_store(
         most = max(most, vector_bytes + 4 * text_bytes)  # text as read, as str, and about 8 bytes a token
     rows_bytes = n_passages * vectors_per_passage * dimension * item_bytes
     return StorePlan(n_passages, n_shards, rows_bytes + n_shards * _NPY_HEADER_BYTES + id_bytes, most)
+
+
+def passages_kept(folder: Path) -> int:
+    """Passages of the finished shards that an interrupted run left, which a resumed one does not encode."""
+    return sum(int(read_json(path)["counts"]["passages"]) for path in folder.glob("shard-*.json"))
 
 
 def _shards(passages: Iterable[Passage], size: int) -> Iterator[list[Passage]]:
@@ -314,6 +324,10 @@ class VectorStore:
         if len(ids) != self.n_rows:
             raise DataError(f"{self.folder}: {len(ids)} ids for {self.n_rows} rows")
         return ids
+
+    def shards(self) -> list[Vectors]:
+        """The vectors as stored, one memory-mapped array a shard, in order; nothing is read or checked."""
+        return [self._map(path) for path in self._paths]
 
     def blocks(self, n_rows: int = 65_536) -> Iterator[tuple[int, Vectors]]:
         """(first row, vectors as stored) in order; at most `n_rows` each, never across two shards.
