@@ -12,11 +12,12 @@ is a one-sample test of C values around zero.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from babelweave.errors import DataError
 from babelweave.records import Float64, Scores
@@ -25,6 +26,9 @@ Correction = Literal["holm", "bonferroni", "none"]
 
 RESAMPLES = 9999
 """Draws of the randomisation test and the bootstrap; the smallest p it can give is 1 / 10,000."""
+
+_ROUNDING = 1e-12
+"""Relative size below which a difference is float64 rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,24 @@ class Comparison:
         return asdict(self)
 
 
+class Estimate(NamedTuple):
+    """A mean and its 95 % interval (percentile bootstrap over questions)."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def estimate(scores: Mapping[str, Scores], seed: int = 0) -> Estimate:
+    """One system's mean over subsets, each counting equally, with the interval `compare` would give it.
+
+    Args:
+        scores: subset -> scores; equal query_ids in different subsets are the same question.
+    """
+    clusters, weighted = _weighted(scores)
+    return Estimate(float(weighted.sum()), *bootstrap_interval(cluster_values(weighted, clusters), seed))
+
+
 def compare(
     a: Mapping[str, Scores], b: Mapping[str, Scores], *, family: str = "all", seed: int = 0
 ) -> Comparison:
@@ -76,24 +98,17 @@ def compare(
         DataError: subsets, questions or measures differ; the message names the first difference.
     """
     _check_pairs(a, b)
-    clusters: list[str] = []
-    weighted_a: list[float] = []
-    weighted_b: list[float] = []
-    for name, scores in a.items():
-        weight = 1.0 / (len(a) * len(scores.query_ids))
-        clusters += scores.query_ids
-        weighted_a += (weight * scores.values).tolist()
-        weighted_b += (weight * b[name].values).tolist()
-    total_a, total_b = np.array(weighted_a), np.array(weighted_b)
-    values = cluster_values(total_b - total_a, clusters)
+    clusters, weighted_a = _weighted(a)
+    _, weighted_b = _weighted({name: b[name] for name in a})
+    values = cluster_values(weighted_b - weighted_a, clusters)
     low, high = bootstrap_interval(values, seed)
     return Comparison(
         family=family,
         measure=next(iter(a.values())).measure,
         n_rows=len(clusters),
         n_clusters=len(values),
-        mean_a=float(total_a.sum()),
-        mean_b=float(total_b.sum()),
+        mean_a=float(weighted_a.sum()),
+        mean_b=float(weighted_b.sum()),
         difference=float(values.mean()),
         low=low,
         high=high,
@@ -105,12 +120,20 @@ def compare(
     )
 
 
+def _weighted(scores: Mapping[str, Scores]) -> tuple[list[str], Float64]:
+    """The question of every row, and the row's value over (number of subsets times rows of its subset)."""
+    clusters = [query_id for found in scores.values() for query_id in found.query_ids]
+    parts = [found.values / (len(scores) * len(found.query_ids)) for found in scores.values()]
+    return clusters, np.concatenate(parts)
+
+
 def cluster_values(weighted: Float64, clusters: Sequence[str]) -> Float64:
     """float64 (C,): each cluster's sum of weighted differences times C; their mean is the sum of all."""
     names, inverse = np.unique(np.asarray(clusters), return_inverse=True)
-    sums = np.zeros(len(names))
+    sums, sizes = np.zeros(len(names)), np.zeros(len(names))
     np.add.at(sums, inverse, weighted)
-    sums[np.abs(sums) < 1e-15] = 0.0  # rounding of equal and opposite parts is no difference
+    np.add.at(sizes, inverse, np.abs(weighted))
+    sums[np.abs(sums) <= _ROUNDING * sizes] = 0.0  # equal and opposite parts are no difference
     return sums * len(names)
 
 
@@ -122,7 +145,7 @@ def t_test(differences: Float64) -> float:
         return 1.0
     if len(differences) < 2:
         return float("nan")
-    if np.ptp(differences) == 0:
+    if _constant(differences):
         return 0.0  # every pair differs by the same amount: t is infinite
     return float(ttest_1samp(differences, 0.0).pvalue)
 
@@ -132,24 +155,38 @@ def randomisation_test(differences: Float64, seed: int = 0, n: int = RESAMPLES) 
 
     Each draw flips the signs of the differences at random. p = (c + 1) / (n + 1), where c draws are at
     least as far from zero as the observed mean; when all 2^C flips are no more than n, they are enumerated
-    and p is exact.
-    """
-    from scipy.stats import permutation_test
+    and p is exact. It equals scipy's `permutation_test` and is about 25 times as fast.
 
+    Cost: n C random bits and one product of them with the differences, in batches of 32 MB.
+    """
     moved = differences[differences != 0]  # flipping a zero changes nothing
     if not len(moved):
         return 1.0
-    result = permutation_test(
-        (moved,),
-        lambda x, axis: np.abs(x.mean(axis=axis)),
-        permutation_type="samples",
-        alternative="greater",
-        n_resamples=n,
-        batch=max(1, 2_000_000 // len(moved)),
-        vectorized=True,
-        rng=np.random.default_rng(seed),
-    )
-    return float(result.pvalue)
+    n_flips = 2 ** len(moved)
+    if exact := n_flips <= n:
+        batches: Iterable[npt.NDArray[np.uint8]] = [_all_flips(len(moved))]
+    else:
+        batches = _random_flips(len(moved), n, seed)
+    total = moved.sum()
+    observed = abs(total) - _ROUNDING * np.abs(moved).sum()
+    n_as_far = sum(int((np.abs(total - 2.0 * (flips @ moved)) >= observed).sum()) for flips in batches)
+    return n_as_far / n_flips if exact else (n_as_far + 1) / (n + 1)
+
+
+def _all_flips(n_values: int) -> npt.NDArray[np.uint8]:
+    """uint8 (2^n, n): every choice of the values that change sign."""
+    return (np.arange(2**n_values)[:, None] >> np.arange(n_values) & 1).astype(np.uint8)
+
+
+def _random_flips(n_values: int, n: int, seed: int) -> Iterator[npt.NDArray[np.uint8]]:
+    """n random rows of 0 (kept) and 1 (flipped) in batches (b, n_values)."""
+    rng = np.random.default_rng(seed)
+    n_bytes = -(-n_values // 8)
+    batch = max(1, 4_000_000 // n_values)
+    for start in range(0, n, batch):
+        size = min(batch, n - start)
+        packed = np.frombuffer(rng.bytes(size * n_bytes), np.uint8).reshape(size, n_bytes)
+        yield np.unpackbits(packed, axis=1, count=n_values)
 
 
 def bootstrap_interval(values: Float64, seed: int = 0, level: float = 0.95) -> tuple[float, float]:
@@ -158,7 +195,7 @@ def bootstrap_interval(values: Float64, seed: int = 0, level: float = 0.95) -> t
 
     if len(values) < 2:
         return float("nan"), float("nan")
-    if np.ptp(values) == 0:
+    if _constant(values):
         return float(values[0]), float(values[0])
     result = bootstrap(
         (values,),
@@ -170,6 +207,10 @@ def bootstrap_interval(values: Float64, seed: int = 0, level: float = 0.95) -> t
         rng=np.random.default_rng(seed),
     )
     return float(result.confidence_interval.low), float(result.confidence_interval.high)
+
+
+def _constant(values: Float64) -> bool:
+    return bool(np.ptp(values) <= _ROUNDING * np.abs(values).max())
 
 
 def correct(family: Sequence[Comparison], correction: Correction = "holm") -> list[Comparison]:

@@ -3,12 +3,16 @@
 ir_measures takes RR@10 and AP from different providers, which break ties in opposite directions and
 compare scores at different precision. So before scoring, every run is put into our order
 (`babelweave.ranking`) and its scores are replaced by distinct ranks: then all measures see one ranking.
+
+ir_measures computes a measure with the first provider that happens to be installed, so one command can
+give figures of different code on two machines. Here the providers are named; all come with babelweave.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -20,6 +24,9 @@ from babelweave.records import Qrels, Run, Scores
 
 DEFAULT = ("RR@10", "R@100", "nDCG@10")
 """What MTEB publishes for MLQARetrieval, under ir_measures' names."""
+
+KNOWN = ("RR@10", "RR", "R@100", "nDCG@10", "AP", "P@10", "Success@10", "Judged@10")
+"""Names for hints; any other cutoff and parameter of these and of trec_eval's measures works too."""
 
 _CHUNK = 1000  # queries per call: ir_measures unrolls its input row by row, this bounds the memory
 
@@ -40,7 +47,7 @@ class IrMeasure:
     """A `Measure` by its ir_measures name, for instance `nDCG@10`.
 
     Raises:
-        UsageError: ir_measures does not know the name.
+        UsageError: not a measure, or a parameter such as the cutoff is missing or wrong.
     """
 
     name: str
@@ -67,8 +74,6 @@ def evaluate(qrels: Qrels, run: Run, measures: Sequence[str] = DEFAULT) -> list[
         UsageError: an unknown measure. All unknown names are listed at once.
         DataError: no judgements, none of them for a question of the run, or a score that is not a number.
     """
-    import ir_measures
-
     parsed = _parse_all(measures)
     query_ids = sorted(qrels)
     _check(qrels, run)
@@ -79,9 +84,12 @@ def evaluate(qrels: Qrels, run: Run, measures: Sequence[str] = DEFAULT) -> list[
         chunk = query_ids[start : start + _CHUNK]
         judged = {q: {d: int(r) for d, r in qrels[q].items()} for q in chunk}
         answered = {q: ranked.get(q, {}) for q in chunk}
-        for found in ir_measures.iter_calc(parsed, judged, answered):
+        for found in _provider().iter_calc(parsed, judged, answered):
             values[found.measure][place[found.query_id]] = found.value
-    signature = f"ir_measures {version('ir_measures')}; ties: score, then doc_id, descending"
+    signature = (
+        f"ir_measures {version('ir_measures')}, pytrec_eval-terrier {version('pytrec_eval-terrier')}; "
+        "ties: score, then doc_id, descending"
+    )
     return [
         Scores(name, tuple(query_ids), values[m], signature) for name, m in zip(measures, parsed, strict=True)
     ]
@@ -115,14 +123,27 @@ def _check(qrels: Qrels, run: Run) -> None:
         )
 
 
+@cache
+def _provider() -> Any:
+    """RR@k comes from MS MARCO's scorer, Judged@k from ir_measures, all else from trec_eval's code."""
+    from ir_measures import providers
+
+    return providers.FallbackProvider(
+        [providers.PytrecEvalProvider(), providers.MsMarcoProvider(), providers.JudgedProvider()]
+    )
+
+
 def _parse(name: str) -> Any:
     import ir_measures
 
     try:
-        return ir_measures.parse_measure(name)
+        measure = ir_measures.parse_measure(name)
+        measure.validate_params()
+        if not _provider().supports(measure):
+            raise ValueError(f"{name}: no provider")
     except (NameError, ValueError, SyntaxError, TypeError, KeyError, AssertionError) as error:
-        known = ("RR@10", "R@100", "nDCG@10", "AP", "P@10", "Success@10", "RR", "Judged@10")
-        raise UsageError(f"unknown measure {name!r}; {nearest(name, known)}, ...") from error
+        raise UsageError(f"unknown measure {name!r}; {nearest(name, KNOWN)}, ...") from error
+    return measure
 
 
 def _parse_all(names: Sequence[str]) -> list[Any]:

@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from babelweave.errors import DataError
+from babelweave.errors import DataError, UsageError, nearest
 from babelweave.records import Query, Run, Scores
 
 LIMITS = {"R@2kt": 2000, "R@5kt": 5000}
@@ -90,14 +90,20 @@ def token_recall(
         measure: "R@2kt" or "R@5kt".
 
     Raises:
-        DataError: the run names a passage that `texts` lacks, or no question has a span answer.
+        UsageError: an unknown measure.
+        DataError: the run names a passage that `texts` lacks, a question or the run's answer to it comes
+            twice, a gold answer is empty, or no question has a span answer.
 
     Cost: each distinct passage is tokenised once per call.
     """
+    if measure not in LIMITS:
+        raise UsageError(f"unknown measure {measure!r}; {nearest(measure, LIMITS)}")
     limit = LIMITS[measure]
     splitter = sentence_splitter()
     tokenise = _memoised(splitter, texts)
     ranked = {query_id: doc_ids for query_id, doc_ids, _ in run}
+    if len(ranked) != len(run):
+        raise DataError("the run answers a question twice; each query_id may stand once")
     hits: dict[str, float] = {}
     by_language: dict[str, list[float]] = {}
     n_short = n_unscored = 0
@@ -106,6 +112,10 @@ def token_recall(
         if not answers:
             n_unscored += 1
             continue
+        if "" in answers:
+            raise DataError(f"question {query.query_id!r} has an empty gold answer, which any text contains")
+        if query.query_id in hits:
+            raise DataError(f"question {query.query_id!r} comes twice; each query_id may stand once")
         tokens = first_tokens((tokenise(d) for d in ranked.get(query.query_id, ())), limit)
         n_short += len(tokens) < limit
         hit = float(contains_answer(tokens, answers))
