@@ -83,7 +83,7 @@ def evaluate(qrels: Qrels, run: Run, measures: Sequence[str] = DEFAULT) -> list[
     for start in range(0, len(query_ids), _CHUNK):
         chunk = query_ids[start : start + _CHUNK]
         judged = {q: {d: int(r) for d, r in qrels[q].items()} for q in chunk}
-        answered = {q: ranked.get(q, {}) for q in chunk}
+        answered = {q: ranked[q] for q in chunk if ranked.get(q)}  # Judged@k divides by the hits
         for found in _provider().iter_calc(parsed, judged, answered):
             values[found.measure][place[found.query_id]] = found.value
     signature = (
