@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from babelweave.data.collection import Collection
 from babelweave.errors import UsageError
 from babelweave.records import Passage, Qrels, Query
 
@@ -44,6 +45,17 @@ class Request:
     def given(self) -> list[str]:
         """The names of the options that were set, without the source."""
         return [n for n in self.__slots__ if n != "source" and getattr(self, n) not in (None, False)]
+
+
+def corpus_passages(name: str, corpus: Path | None) -> Iterator[Passage]:
+    """The passages that a dataset without any is asked against, streamed from a collection.
+
+    Raises:
+        UsageError: none was named.
+    """
+    if corpus is None:
+        raise UsageError(f"{name} has questions but no passages; name a collection to search with --corpus")
+    return Collection.open(corpus).passages()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
