@@ -1,6 +1,6 @@
 """The only top-k and the only tie order of the package.
 
-Order: score descending, then doc_id descending by code point, as trec_eval sorts. Everything that
+Order: score (float32) descending, then doc_id descending by code point, as trec_eval sorts. Everything that
 ranks calls this module, so no two parts of babelweave can disagree about a tie.
 """
 
@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from babelweave.errors import DataError
 from babelweave.records import Float32, Hits, Int64, Run
 
 
@@ -31,54 +32,72 @@ def top_k(scores: Float32, k: int, keys: Int64) -> Hits:
         scores: float32 (q, n); -inf marks a column that must not be returned.
         k: hits wanted per query; beyond n the rest is padded with row -1, score -inf.
         keys: int64 (n,) from `tie_keys`, one per column.
+    Raises:
+        DataError: a score is NaN.
     Cost: O(q n) plus a sort of about k columns per query; ties at the k-th place are all looked at.
     """
     n_queries, n = scores.shape
-    rows = np.full((n_queries, k), -1, dtype=np.int64)
-    best = np.full((n_queries, k), -np.inf, dtype=np.float32)
-    if n == 0 or k == 0:
-        return Hits(rows, best)
-    if k < n:
+    _refuse_nan(scores)
+    wanted = scores > -np.inf
+    if 0 < k < n:
         kth = np.partition(scores, n - k, axis=1)[:, n - k]
-    else:
-        kth = np.full(n_queries, -np.inf, dtype=np.float32)
-    for i in range(n_queries):
-        row = scores[i]
-        candidates = np.flatnonzero(row >= kth[i])  # every column tied with the k-th is a candidate
-        candidates = candidates[row[candidates] > -np.inf]
-        order = np.lexsort((keys[candidates], row[candidates]))[::-1][:k]
-        chosen = candidates[order]
-        rows[i, : len(chosen)] = chosen
-        best[i, : len(chosen)] = row[chosen]
-    return Hits(rows, best)
+        wanted &= scores >= kth[:, None]  # every column tied with the k-th is a candidate
+    queries, rows = np.nonzero(wanted)
+    return top_pairs(queries, rows, scores[queries, rows], n_queries, k, keys)
+
+
+def top_pairs(queries: Int64, rows: Int64, scores: Float32, n_queries: int, k: int, keys: Int64) -> Hits:
+    """The k best hits of each query out of flat (query, row, score) triples in any order.
+
+    Args:
+        queries, rows, scores: (m,) each; `queries` counts from 0 to `n_queries` - 1.
+        keys: tie keys indexed by row.
+    Raises:
+        DataError: a score is NaN.
+    """
+    _refuse_nan(scores)
+    order = np.lexsort((-keys[rows], -scores, queries))
+    queries = queries[order]
+    starts = np.searchsorted(queries, np.arange(n_queries))
+    place = np.arange(len(queries)) - starts[queries]
+    kept = place < k
+    hits = Hits(
+        np.full((n_queries, k), -1, dtype=np.int64), np.full((n_queries, k), -np.inf, dtype=np.float32)
+    )
+    hits.rows[queries[kept], place[kept]] = rows[order][kept]
+    hits.scores[queries[kept], place[kept]] = scores[order][kept]
+    return hits
 
 
 def merge(parts: Sequence[Hits], k: int, keys: Int64) -> Hits:
     """The k best hits of several searches over disjoint rows; `keys` (n,) is indexed by row."""
     rows = np.concatenate([p.rows for p in parts], axis=1)
     scores = np.concatenate([p.scores for p in parts], axis=1)
-    return reorder(Hits(rows, scores), k, keys)
+    queries, places = np.nonzero(rows >= 0)
+    return top_pairs(queries, rows[queries, places], scores[queries, places], len(rows), k, keys)
 
 
-def reorder(hits: Hits, k: int, keys: Int64) -> Hits:
-    """Sort each query's hits into our order and keep k; missing hits go last."""
-    found = hits.rows >= 0
-    scores = np.where(found, hits.scores, np.float32(-np.inf)).astype(np.float32, copy=False)
-    key = np.where(found, keys[np.maximum(hits.rows, 0)] if len(keys) else -1, -1)
-    order = np.lexsort((key, scores), axis=1)[:, ::-1][:, :k]
-    rows = np.take_along_axis(np.where(found, hits.rows, -1), order, axis=1)
-    best = np.take_along_axis(scores, order, axis=1)
-    missing = k - rows.shape[1]
-    if missing > 0:
-        rows = np.pad(rows, ((0, 0), (0, missing)), constant_values=-1)
-        best = np.pad(best, ((0, 0), (0, missing)), constant_values=-np.inf)
-    return Hits(rows.astype(np.int64, copy=False), best)
+def _refuse_nan(scores: Float32) -> None:
+    if np.isnan(scores).any():
+        raise DataError(
+            "a score is NaN, which has no place in a ranking; look for NaN in the vectors or weights"
+        )
 
 
 def rank_documents(scores: Mapping[str, float], k: int | None = None) -> list[tuple[str, float]]:
-    """(doc_id, score) pairs in our order; k of them when k is given."""
-    ranked = sorted(scores.items(), key=lambda item: (item[1], item[0]), reverse=True)
-    return ranked if k is None else ranked[:k]
+    """(doc_id, score) pairs in our order; k of them when k is given.
+
+    Scores are rounded to float32, the precision trec_eval compares them in: doubles that differ by less
+    are a tie for it, so they are for us.
+
+    Raises:
+        DataError: a score is NaN.
+    """
+    with np.errstate(over="ignore"):
+        values = np.array(list(scores.values()), dtype=np.float64).astype(np.float32)
+    _refuse_nan(values)
+    ranked = sorted(zip(values.tolist(), scores, strict=True), reverse=True)
+    return [(doc_id, score) for score, doc_id in ranked[:k]]
 
 
 def to_run(query_ids: Sequence[str], hits: Hits, doc_ids: Sequence[str]) -> Run:

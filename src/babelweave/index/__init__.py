@@ -1,0 +1,1 @@
+"""Indexes over vectors (exact, FAISS) and over texts (BM25)."""

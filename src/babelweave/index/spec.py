@@ -1,0 +1,45 @@
+"""Index SPECs: a name, then `?key=value&...` options: `exact`, `hnsw?efSearch=128`, `IVF1024,PQ32?nprobe=64`.
+
+exact                 numpy, the oracle
+flat, ivf, hnsw       FAISS; ivf1024 and hnsw32 fix the size
+any other name        a FAISS index factory string
+bm25                  texts instead of vectors
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from babelweave.encode.spec import Spec
+from babelweave.errors import UsageError, nearest
+
+
+def spec_text(spec: Spec) -> str:
+    """The SPEC as it is kept in a manifest."""
+    options = "&".join(f"{key}={value}" for key, value in spec.options.items())
+    return f"{spec.target}?{options}" if options else spec.target
+
+
+def number(spec: Spec, option: str, default: float) -> float:
+    """An option as a finite number of at least 0.
+
+    Raises:
+        UsageError: it is something else.
+    """
+    text = spec.options.get(option)
+    if text is None:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise UsageError(f"index {spec_text(spec)}: {option}={text} is not a number of at least 0")
+    return value
+
+
+def refuse_unknown(spec: Spec, known: Collection[str]) -> None:
+    """Raise a `UsageError` for the first option that is not `known`."""
+    for option in spec.options:
+        if option not in known:
+            raise UsageError(f"index {spec.target} has no option {option!r}; {nearest(option, known)}")

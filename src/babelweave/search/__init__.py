@@ -1,0 +1,1 @@
+"""Questions to runs: dense, BM25, hybrids and re-ranking."""
