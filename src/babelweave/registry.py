@@ -34,7 +34,17 @@ TABLE: dict[str, dict[str, Entry]] = {
     },
     "generator": {},
     "fuser": {},
-    "index": {},
+    "index": {
+        "exact": Entry("babelweave.index.exact:ExactIndex", "every row compared, with numpy; the oracle"),
+        "flat": Entry("babelweave.index.faiss:FaissIndex", "every row compared, with FAISS"),
+        "ivf": Entry(
+            "babelweave.index.faiss:FaissIndex", "FAISS inverted lists; ivf1024?nprobe=128 sets the sizes"
+        ),
+        "hnsw": Entry(
+            "babelweave.index.faiss:FaissIndex", "FAISS graph; hnsw32?efSearch=128 sets the sizes"
+        ),
+        "bm25": Entry("babelweave.index.bm25:Bm25Index", "terms instead of vectors; bm25?k1=1.5&b=0.75"),
+    },
     "dataset": {},
     "benchmark": {},
 }

@@ -12,7 +12,7 @@ import sys
 import typer
 
 from babelweave import __version__
-from babelweave.cli import encode
+from babelweave.cli import encode, index, search
 from babelweave.cli.console import say
 from babelweave.errors import BabelweaveError
 
@@ -42,6 +42,8 @@ def root(
 
 
 app.command("encode")(encode.run)
+app.command("index")(index.run)
+app.command("search")(search.run)
 
 
 def main() -> None:
