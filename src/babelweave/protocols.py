@@ -53,6 +53,11 @@ class Fuser(Protocol):
 
     name: str
 
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """JSON values: the name and all that decides the result; a woven store records them."""
+        ...
+
     def fuse(self, passages: Any, generated: Any, mask: Any, languages: Sequence[str]) -> Any:
         """(n, d), (n, g, d), bool (n, g), (g,) -> (n, v, d); pure; numpy or torch in, the same out."""
         ...

@@ -37,10 +37,18 @@ Progress = Callable[[Iterable[Passage], str, int | None], Iterable[Passage]]
 _NPY_HEADER_BYTES = 128
 
 
+class Counted(NamedTuple):
+    """The vectors of a shard, and what was counted in making them beside truncated texts."""
+
+    vectors: Float32
+    n_truncated: int
+    counts: Mapping[str, int]
+
+
 def build_store(
     folder: Path,
     passages: Iterable[Passage],
-    vectors_of: Callable[[Sequence[Passage]], Encoded],
+    vectors_of: Callable[[Sequence[Passage]], Encoded | Counted],
     *,
     settings: Mapping[str, Any],
     signature: EncoderSignature,
@@ -65,7 +73,7 @@ def build_store(
         overwrite: discard what the folder holds.
         progress: wraps the passages, for a bar.
     Returns:
-        The manifest, with counts `passages`, `rows` and `truncated`.
+        The manifest, with counts `passages`, `rows`, `truncated` and those of `Counted`.
     Raises:
         DataError: no passages, a doc_id twice, a vector that is not finite or has another shape, or (on
             resume) passages other than those that were encoded.
@@ -104,7 +112,12 @@ def build_store(
                 "vectors.npy": partial(_write_vectors, vectors=vectors),
                 "ids.parquet": partial(_write_ids, doc_ids=row_ids),
             },
-            {"passages": len(shard), "rows": len(vectors), "truncated": encoded.n_truncated},
+            {
+                **(encoded.counts if isinstance(encoded, Counted) else {}),
+                "passages": len(shard),
+                "rows": len(vectors),
+                "truncated": encoded.n_truncated,
+            },
         )
     return writer.finish(inputs)
 
