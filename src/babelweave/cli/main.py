@@ -12,7 +12,7 @@ import sys
 import typer
 
 from babelweave import __version__
-from babelweave.cli import encode, index, search
+from babelweave.cli import data, encode, index, search
 from babelweave.cli.console import say
 from babelweave.errors import BabelweaveError
 
@@ -41,6 +41,7 @@ def root(
     pass
 
 
+app.add_typer(data.app, name="data")
 app.command("encode")(encode.run)
 app.command("index")(index.run)
 app.command("search")(search.run)

@@ -45,11 +45,12 @@ class Collection:
     lang: str | None = None
 
     @classmethod
-    def open(cls, folder: Path, lang: str | None = None) -> Self:
+    def open(cls, folder: Path, lang: str | None = None, *, check: bool = True) -> Self:
         """Find the files of a collection; no text is read yet.
 
         Args:
             lang: language of the texts that name none.
+            check: where babelweave wrote the folder, be sure its files have their full size.
         Raises:
             DataError: no folder, no corpus, two formats of one file, or a file babelweave wrote here is
                 missing or cut.
@@ -61,7 +62,7 @@ class Collection:
         if corpus is None:
             names = ", ".join(f"corpus.{f}" for f in FORMATS)
             raise DataError(f"{folder}: not a collection; expected one of {names}")
-        if (folder / MANIFEST).is_file():
+        if check and (folder / MANIFEST).is_file():
             read_manifest(folder, KIND)
         return cls(folder, corpus, _only(folder, "queries"), canonical(lang) if lang else None)
 

@@ -62,7 +62,6 @@ def corpus_passages(name: str, corpus: Path | None) -> Iterator[Passage]:
 class Card:
     """One dataset of the registry: its origin, its layout, and how it becomes a collection."""
 
-    title: str
     licence: str
     languages: str
     layout: str
@@ -70,6 +69,10 @@ class Card:
     options: tuple[str, ...]
     """The fields of `Request` it understands."""
     read: Callable[[Request], Dataset]
+
+    def flags(self) -> list[str]:
+        """Its options as the command line spells them."""
+        return ["--" + option.replace("_", "-") for option in self.options]
 
     def load(self, name: str, request: Request) -> Dataset:
         """Read the dataset.
@@ -80,6 +83,6 @@ class Card:
         """
         for option in request.given():
             if option not in self.options:
-                flags = ", ".join("--" + o.replace("_", "-") for o in self.options) or "none"
-                raise UsageError(f"{name} takes no --{option.replace('_', '-')}; its options: {flags}")
+                flag = "--" + option.replace("_", "-")
+                raise UsageError(f"{name} takes no {flag}; its options: {', '.join(self.flags()) or 'none'}")
         return self.read(request)

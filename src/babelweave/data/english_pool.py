@@ -137,7 +137,6 @@ def _dataset(request: Request) -> Dataset:
 
 
 CARD = Card(
-    title="English pool: distinct passages of SQuAD, vital articles, 2Wiki, HotpotQA, TyDi, NQ and MLQA dev",
     licence="CC BY-SA 3.0 and 4.0, Apache 2.0; each passage that of the source in its id",
     languages="en",
     layout=f"folder with squad, wiki-vital-en, multihop, tydiqa-goldp, nq-open-oracle, mlqa and {LEAKS}",

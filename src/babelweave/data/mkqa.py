@@ -95,7 +95,6 @@ def _dataset(request: Request) -> Dataset:
 
 
 CARD = Card(
-    title="MKQA: Natural Questions put into many languages, with answers; no passages",
     licence="CC BY-SA 3.0",
     languages="ar en es fi ja km ko ms ru sv tr zh; the publisher's file also da de fr he hu it nl no pl "
     "pt th vi zh-Hant zh-HK",

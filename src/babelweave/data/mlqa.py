@@ -125,7 +125,6 @@ def _dataset(request: Request) -> Dataset:
 
 
 CARD = Card(
-    title="MLQA: passages and questions of 7 languages, 49 pairs",
     licence="CC BY-SA 3.0",
     languages=" ".join(LANGUAGES),
     layout="MLQA_V1.zip or the unpacked folder of {split}-context-{c}-question-{q}.json",

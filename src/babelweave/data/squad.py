@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from babelweave.data.archive import Archive
-from babelweave.data.dataset import Dataset
+from babelweave.data.dataset import Card, Dataset, Request
 from babelweave.data.languages import canonical
 from babelweave.data.lines import json_objects
 from babelweave.errors import DataError, UsageError
@@ -268,3 +268,48 @@ def _squad_row(row: Mapping[str, Any]) -> Paragraph:
         for number, qa in enumerate(row["qas"])
     )
     return Paragraph(_string(row["title"]).replace("_", " "), _string(row["context"]), questions)
+
+
+def _squad_dataset(request: Request) -> Dataset:
+    if request.lang is None:
+        raise UsageError("SQuAD JSON names no language; pass --lang")
+    return read_squad(
+        request.source, request.lang, request.split or "all", drop_unanswerable=request.drop_unanswerable
+    )
+
+
+def _jsonl_dataset(request: Request) -> Dataset:
+    return read_squad_jsonl(request.source, request.lang or "en", request.split or "all")
+
+
+def _card(
+    licence: str, lang: str, layout: str, read: Callable[[Path, str], Dataset], default_split: str
+) -> Card:
+    return Card(
+        licence=licence,
+        languages=lang,
+        layout=layout,
+        options=("split",),
+        read=lambda request: read(request.source, request.split or default_split),
+    )
+
+
+SQUAD = Card(
+    licence="that of the data (SQuAD itself CC BY-SA 4.0)",
+    languages="any, one (--lang)",
+    layout="SQuAD JSON v1.1 or v2: a .json file, or a folder or zip of them; --split names the judgements",
+    options=("split", "lang", "drop_unanswerable"),
+    read=_squad_dataset,
+)
+SQUAD_JSONL = Card(
+    licence="CC BY-SA 4.0",
+    languages="en (or --lang)",
+    layout="one .jsonl or .jsonl.gz of {title, para, context, qas}; --split names the judgements",
+    options=("split", "lang"),
+    read=_jsonl_dataset,
+)
+JAQUAD = _card("CC BY-SA 3.0", "ja", "jaquad_{split}_NNNN.json, folder or zip", read_jaquad, "dev")
+CMRC2018 = _card("CC BY-SA 4.0", "zh", "cmrc2018_{split}.json, file or folder", read_cmrc2018, "dev")
+DRCD = _card("CC BY-SA 3.0", "zh-Hant", "DRCD_{split}.json, file or folder", read_drcd, "dev")
+ARCD = _card("MIT", "ar", "arcd-{split}.json, file or folder", read_arcd, "test")
+IAPP = _card("MIT", "th", "{split}.jsonl, folder or zip", read_iapp, "test")

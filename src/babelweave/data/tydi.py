@@ -109,7 +109,6 @@ def _dataset(request: Request) -> Dataset:
 
 
 CARD = Card(
-    title="TyDi QA GoldP: natural questions and their gold passages",
     licence="Apache 2.0",
     languages=" ".join(LANGUAGES.values()),
     layout="folder or zip of tydiqa.goldp.{lang}.{split}.json or tydiqa-goldp-v1.1-{split}.json",

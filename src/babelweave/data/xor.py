@@ -103,7 +103,6 @@ def _dataset(request: Request) -> Dataset:
 
 
 CARD = Card(
-    title="XOR-Retrieve: TyDi questions with English answers; no passages",
     licence="MIT (questions and answers), Apache 2.0 (TyDi)",
     languages=" ".join(LANGUAGES),
     layout="xor_{split}_retrieve_eng_span[_v1_1].jsonl, or a folder of them",

@@ -89,7 +89,7 @@ def subset(release: Release, name: str, unit: Unit = "passage") -> Subset:
             if len(found) != len(passage_langs):
                 raise DataError(
                     f"XQuAD question {question.query_id!r} ({lang}) is in {len(found)} passages "
-                    f"of {len(passage_langs)} languages; the files are not parallel"
+                    f"{len(passage_langs)} languages; the files are not parallel"
                 )
             query_id = f"{lang}-{question.query_id}" if pooled else question.query_id
             queries.append(Query(query_id, question.text, lang, question.answers))
@@ -131,7 +131,6 @@ def _dataset(request: Request) -> Dataset:
 
 
 CARD = Card(
-    title="XQuAD and XQuAD-R: 240 paragraphs, 1,190 parallel questions; by paragraph or sentence",
     licence="CC BY-SA 4.0",
     languages="ar de el en es hi ru th tr vi zh (XQuAD also ro)",
     layout="folder or zip of xquad.{lang}.json (XQuAD) or {lang}.json (XQuAD-R, for sentences)",
