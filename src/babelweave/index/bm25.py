@@ -64,12 +64,12 @@ class Bm25Index:
     Attributes:
         doc_ids: the passage of each row.
         keys: tie key of each row.
-        manifest: of the folder it was opened from.
+        n_terms: distinct terms.
     """
 
     doc_ids: Sequence[str]
     keys: Int64
-    manifest: Manifest
+    n_terms: int
     _scorer: Any
 
     @property
@@ -98,21 +98,13 @@ class Bm25Index:
         return scores
 
 
-def build_bm25(
-    passages: Iterable[Passage],
-    folder: Path,
-    spec: str = "bm25",
-    *,
-    inputs: dict[str, str] | None = None,
-    overwrite: bool = False,
-) -> Manifest:
-    """Index the texts (title and text) of a collection.
+def fit_bm25(passages: Iterable[Passage], spec: str = "bm25") -> Bm25Index:
+    """Index the texts (title and text) of passages in memory.
 
     Args:
         spec: `bm25?k1=1.5&b=0.75`, the defaults of bm25s.
-        inputs: name -> digest of what was read, for the manifest.
     Raises:
-        UsageError: an unknown option, or a folder that is not empty.
+        UsageError: an unknown option.
         DataError: a doc_id twice, or no passage holds a word.
     Cost: one integer per word of the collection is held in memory while it is built.
     """
@@ -131,11 +123,30 @@ def build_bm25(
         raise DataError("no passage holds a word; there is nothing to index")
     scorer = _scorer(parsed)
     scorer.index((corpus, vocabulary), create_empty_token=False, show_progress=False)
+    return Bm25Index(doc_ids, tie_keys(doc_ids), len(vocabulary), scorer)
+
+
+def build_bm25(
+    passages: Iterable[Passage],
+    folder: Path,
+    spec: str = "bm25",
+    *,
+    inputs: dict[str, str] | None = None,
+    overwrite: bool = False,
+) -> Manifest:
+    """Index the texts of a collection into a folder; see `fit_bm25`.
+
+    Args:
+        inputs: name -> digest of what was read, for the manifest.
+    Raises:
+        UsageError: also a folder that is not empty.
+    """
+    index = fit_bm25(passages, spec)
     with write_folder(folder, overwrite=overwrite) as aside:
-        scorer.save(aside, show_progress=False)
-        pq.write_table(pa.table({"doc_id": pa.array(doc_ids, pa.string())}), aside / _IDS)
-        settings = {"spec": spec_text(parsed), "tokeniser": TOKENISER}
-        counts = {"passages": len(doc_ids), "terms": len(vocabulary)}
+        index._scorer.save(aside, show_progress=False)
+        pq.write_table(pa.table({"doc_id": pa.array(index.doc_ids, pa.string())}), aside / _IDS)
+        settings = {"spec": spec_text(parse_spec(spec)), "tokeniser": TOKENISER}
+        counts = {"passages": index.n_rows, "terms": index.n_terms}
         return seal(aside, KIND, settings, inputs=inputs, counts=counts)
 
 
@@ -158,7 +169,7 @@ def open_bm25(folder: Path) -> Bm25Index:
         scorer = bm25s.BM25.load(folder, mmap=True, show_progress=False)
     except (pa.ArrowException, ValueError, KeyError, EOFError) as error:
         raise DataError(f"{folder}: changed since it was written ({error}); index again") from error
-    return Bm25Index(doc_ids, tie_keys(doc_ids), manifest, scorer)
+    return Bm25Index(doc_ids, tie_keys(doc_ids), int(manifest.counts["terms"]), scorer)
 
 
 def _scorer(spec: Spec) -> Any:

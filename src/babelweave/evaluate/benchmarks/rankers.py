@@ -1,0 +1,192 @@
+"""How a benchmark ranks its pools: by vectors, plain or woven, or by BM25.
+
+A ranker is prepared once with all subsets, so that a passage or a question that stands in several of them
+is encoded once; then it ranks one subset at a time. All vectors are held in memory, 4 d bytes per
+distinct text: for pools beyond that there are the verbs (`encode`, `weave`, `index`, `search`, `evaluate`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from babelweave.generate.queries import GeneratedQueries
+from babelweave.generate.run import check_languages
+from babelweave.index.bm25 import fit_bm25
+from babelweave.index.exact import ExactIndex
+from babelweave.index.scoring import scores_by_cosine
+from babelweave.protocols import Encoder, Fuser, Generator
+from babelweave.ranking import tie_keys, to_run
+from babelweave.records import Float32, Passage, Role, Run, Subset
+from babelweave.weave.stream import Lookup, check_request, weave_vectors
+
+
+@dataclass(slots=True)
+class Stopwatch:
+    """Wall-clock seconds per stage, added up."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+class Ranker(Protocol):
+    """A system under test."""
+
+    @property
+    def signature(self) -> Mapping[str, Any]: ...
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """What was truncated or left without queries; filled by `prepare`."""
+        ...
+
+    def prepare(self, subsets: Sequence[Subset], watch: Stopwatch) -> None: ...
+
+    def rank(self, subset: Subset, depth: int) -> Run: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Weaving:
+    """What is woven into the passages before they are searched.
+
+    Attributes:
+        source: queries on disk, or a generator that is run over the pools in memory.
+        languages: of the queries; each passage gets all of them, as one index serves all questions.
+        per_language: queries per passage and language.
+    """
+
+    source: GeneratedQueries | Generator
+    fuser: Fuser
+    languages: Sequence[str]
+    per_language: int
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.source, GeneratedQueries):
+            check_request(self.source, self.languages, self.per_language)
+        else:
+            check_languages(self.source, self.languages)
+
+    @property
+    def signature(self) -> dict[str, Any]:
+        stored = self.source if isinstance(self.source, GeneratedQueries) else None
+        return {
+            "generator": dict(self.source.signature),
+            "generated": stored.digest if stored else None,
+            "fuser": dict(self.fuser.settings),
+            "languages": list(self.languages),
+            "per_language": self.per_language,
+            "seed": None if stored else self.seed,
+        }
+
+    def lookup(self, passages: Sequence[Passage]) -> Lookup:
+        """The queries of these passages: read when asked for, or generated now."""
+        if isinstance(self.source, GeneratedQueries):
+            return self.source.lookup
+        queries: dict[str, dict[str, list[str]]] = {p.doc_id: {} for p in passages}
+        for lang in self.languages:
+            generated = self.source.generate(passages, lang, self.per_language, self.seed)
+            for passage, found in zip(passages, generated, strict=True):
+                queries[passage.doc_id][lang] = found
+        return lambda _: queries
+
+
+class DenseRanker:
+    """Exact inner-product search over plain or woven vectors.
+
+    Args:
+        encoder: of passages, questions and generated queries.
+        weaving: None leaves the passages plain.
+    """
+
+    def __init__(self, encoder: Encoder, weaving: Weaving | None = None) -> None:
+        self._encoder, self._weaving = encoder, weaving
+        self.counts: dict[str, int] = {}
+        self._passages: dict[Passage, int] = {}
+        self._questions: dict[str, int] = {}
+        self._passage_vectors: Float32
+        self._question_vectors: Float32
+
+    @property
+    def signature(self) -> dict[str, Any]:
+        return {
+            "ranker": "dense, exact",
+            "encoder": self._encoder.signature.to_dict(),
+            "weave": self._weaving.signature if self._weaving else None,
+        }
+
+    def prepare(self, subsets: Sequence[Subset], watch: Stopwatch) -> None:
+        """Encode every distinct passage and question of the subsets once, and weave."""
+        passages = list(dict.fromkeys(p for s in subsets for p in s.passages))
+        questions = list(dict.fromkeys(q.text for s in subsets for q in s.queries))
+        self._passages = {p: i for i, p in enumerate(passages)}
+        self._questions = {q: i for i, q in enumerate(questions)}
+        with watch.stage("encode passages"):
+            self._passage_vectors = self._encode([p.content for p in passages], "passage")
+        with watch.stage("encode questions"):
+            self._question_vectors = self._encode(questions, "query")
+        if self._weaving:
+            with watch.stage("generate"):
+                lookup = self._weaving.lookup(passages)
+            with watch.stage("weave"):
+                self._weave(self._weaving, [p.doc_id for p in passages], lookup)
+
+    def _encode(self, texts: list[str], role: Role) -> Float32:
+        vectors, n_truncated = self._encoder.encode(texts, role)
+        self.counts[f"truncated, {role}"] = n_truncated
+        return vectors
+
+    def _weave(self, weaving: Weaving, doc_ids: Sequence[str], lookup: Lookup) -> None:
+        woven = weave_vectors(
+            self._passage_vectors,
+            doc_ids,
+            lookup,
+            self._encoder,
+            weaving.fuser,
+            weaving.languages,
+            per_language=weaving.per_language,
+        )
+        self._passage_vectors = woven.vectors
+        self.counts.update(woven.counts)
+
+    def rank(self, subset: Subset, depth: int) -> Run:
+        doc_ids = [p.doc_id for p in subset.passages]
+        index = ExactIndex(
+            self._passage_vectors.shape[1],
+            keys=tie_keys(doc_ids),
+            cosine=scores_by_cosine(self._encoder.signature),
+        )
+        index.add(self._passage_vectors[[self._passages[p] for p in subset.passages]])
+        questions = self._question_vectors[[self._questions[q.text] for q in subset.queries]]
+        hits = index.search(questions, min(depth, len(doc_ids)))
+        return to_run([q.query_id for q in subset.queries], hits, doc_ids)
+
+
+class Bm25Ranker:
+    """BM25 over each subset's own pool, as MTEB runs its bm25s baseline."""
+
+    def __init__(self, spec: str = "bm25") -> None:
+        self._spec = spec
+        self.counts: dict[str, int] = {}
+
+    @property
+    def signature(self) -> dict[str, Any]:
+        return {"ranker": self._spec}
+
+    def prepare(self, subsets: Sequence[Subset], watch: Stopwatch) -> None:
+        pass
+
+    def rank(self, subset: Subset, depth: int) -> Run:
+        index = fit_bm25(subset.passages, self._spec)
+        hits = index.search([q.text for q in subset.queries], min(depth, index.n_rows))
+        return to_run([q.query_id for q in subset.queries], hits, index.doc_ids)

@@ -1,0 +1,94 @@
+"""XOR-Retrieve: questions in seven languages, English passages, answers as strings.
+
+The official pool is 18 million passages of English Wikipedia. Over any smaller pool the figures are bounded
+by its answer ceiling, the share of questions with an answer string in some passage, which is reported
+beside them. One language's questions are one subset, so the macro mean and its tests are those of
+`evaluate.results`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from babelweave.artifact import digest_texts
+from babelweave.data import xor
+from babelweave.errors import DataError
+from babelweave.evaluate.benchmarks.rankers import Ranker, Stopwatch
+from babelweave.evaluate.benchmarks.subsets import Settings
+from babelweave.evaluate.results import BenchmarkResult, compare_results, read_per_query
+from babelweave.evaluate.token_recall import LIMITS, TokenRecall, answer_ceiling, token_recall
+from babelweave.records import Passage, Query, Scores, Subset
+
+
+def run(
+    source: Path, pool: Sequence[Passage], ranker: Ranker, settings: Settings, *, split: str = "dev"
+) -> BenchmarkResult:
+    """Run XOR-Retrieve over a pool.
+
+    Args:
+        source: the folder of the release, or its one JSONL file.
+        pool: English passages; answers are looked for in their texts, not in their titles.
+        settings: `measures` is ignored, R@2kt and R@5kt are always given.
+        split: "dev"; train is for training.
+
+    Raises:
+        DataError: a broken source, or a pool without passages.
+    """
+    if not pool:
+        raise DataError("the pool holds no passages")
+    watch = Stopwatch()
+    with watch.stage("read"):
+        questions = xor.read_questions(source, split)
+    task = Subset("xor-retrieve", "en", "mul", pool, questions, {})
+    baseline = read_per_query(settings.baseline) if settings.baseline else None
+    ranker.prepare([task], watch)
+    with watch.stage("search"):
+        run = ranker.rank(task, settings.depth)
+    texts = {p.doc_id: p.text for p in pool}
+    with watch.stage("score"):
+        found = {m: token_recall(questions, run, texts, m) for m in LIMITS}
+    with watch.stage("ceiling"):
+        ceiling = answer_ceiling(questions, texts.values())
+    scores = {m: _by_language(result.scores, questions) for m, result in found.items()}
+    comparisons = []
+    if baseline:
+        with watch.stage("compare"):
+            comparisons = compare_results(baseline, scores, seed=settings.seed)
+    first = next(iter(found.values()))
+    summary = {
+        "signature": {
+            "benchmark": "xor-retrieve",
+            "split": split,
+            "questions": digest_texts(f"{q.query_id} {q.text}" for q in questions),
+            "passages": digest_texts(p.doc_id for p in pool),
+            **ranker.signature,
+            "depth": settings.depth,
+            "measures": first.scores.signature,
+            "counts": {**ranker.counts, "questions without a span answer": first.n_unscored}
+            | {f"{m}: questions with fewer tokens": r.n_short for m, r in found.items()},
+        },
+        "languages": {lang: _figures(found, lang) for lang in first.languages},
+        "macro": {m: result.macro for m, result in found.items()},
+        "ceiling": {**ceiling, "macro": float(np.mean(list(ceiling.values())))},
+        "n_passages": len(pool),
+    }
+    return BenchmarkResult(summary, scores, {"xor-retrieve": run}, comparisons, watch.seconds)
+
+
+def _figures(found: dict[str, TokenRecall], lang: str) -> dict[str, float]:
+    first = next(iter(found.values()))
+    return {**{m: r.languages[lang] for m, r in found.items()}, "n_queries": first.n_questions[lang]}
+
+
+def _by_language(scores: Scores, questions: Sequence[Query]) -> dict[str, Scores]:
+    """One `Scores` per language, named like a subset: English passages, questions of that language."""
+    lang_of = {q.query_id: q.lang for q in questions}
+    langs = np.array([lang_of[q] for q in scores.query_ids])
+    ids = np.array(scores.query_ids)
+    return {
+        f"en-{lang}": Scores(scores.measure, tuple(ids[langs == lang].tolist()), scores.values[langs == lang])
+        for lang in sorted(set(langs.tolist()))
+    }
