@@ -32,6 +32,7 @@ from babelweave.errors import DataError, StorageError, UsageError
 MANIFEST = "manifest.json"
 PLAN = "plan.json"
 _ASIDE = ".aside"
+_REPLACED = ".replaced"
 _SHARD_FILE = re.compile(r"^(?:[a-z_]+-\d{5}\.[a-z]+)(?:\.aside)?$")
 
 
@@ -186,9 +187,12 @@ def write_folder(folder: Path, *, overwrite: bool) -> Iterator[Path]:
     try:
         with storing(folder):
             yield aside
+            replaced = folder.with_name(folder.name + _REPLACED)
+            shutil.rmtree(replaced, ignore_errors=True)
             if folder.exists():
-                shutil.rmtree(folder)
+                folder.replace(replaced)  # deleted only when the new one stands in its place
             aside.replace(folder)
+            shutil.rmtree(replaced, ignore_errors=True)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
