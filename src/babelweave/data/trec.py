@@ -32,7 +32,7 @@ class Judgement(NamedTuple):
 def read_run(path: Path, k: int | None = None, say: Callable[[str], None] | None = None) -> Run:
     """A run in our order (score descending, then doc_id descending), its queries as they first appear.
 
-    A file's own ranks do not decide. Where they order a query differently, or place two documents the
+    Scores are float32, the precision of that order. A file's own ranks do not decide: where they order a query differently, or place two documents the
     scores tie, `say` gets one line that counts those queries.
 
     Args:
@@ -72,7 +72,7 @@ def read_run(path: Path, k: int | None = None, say: Callable[[str], None] | None
 
 
 def write_run(path: Path, run: Run, tag: str) -> None:
-    """Write a run, ranks from 1; scores read back as the same float64. A query without hits has no line.
+    """Write a run, ranks from 1, scores with all their digits. A query without hits has no line.
 
     Raises:
         DataError: an id or the tag is empty or holds a blank, which the format cannot carry.
