@@ -32,8 +32,16 @@ TABLE: dict[str, dict[str, Entry]] = {
             "openai",
         ),
     },
-    "generator": {},
-    "fuser": {},
+    "generator": {
+        "lexical": Entry(
+            "babelweave.generate.lexical:LexicalGenerator",
+            "salient terms put into another language with a lexicon; no model",
+        ),
+    },
+    "fuser": {
+        "mean": Entry("babelweave.weave.fusers.mean:MeanFuser", "(1 - alpha) p + alpha * mean of the queries"),
+        "sum": Entry("babelweave.weave.fusers.sum:SumFuser", "(1 - alpha) p + alpha * sum of the queries (xQG)"),
+    },
     "index": {
         "exact": Entry("babelweave.index.exact:ExactIndex", "every row compared, with numpy; the oracle"),
         "flat": Entry("babelweave.index.faiss:FaissIndex", "every row compared, with FAISS"),

@@ -12,7 +12,7 @@ import sys
 import typer
 
 from babelweave import __version__
-from babelweave.cli import data, encode, index, search
+from babelweave.cli import data, encode, generate, index, search, tune, weave
 from babelweave.cli.console import say
 from babelweave.errors import BabelweaveError
 
@@ -42,7 +42,10 @@ def root(
 
 
 app.add_typer(data.app, name="data")
+app.command("generate")(generate.run)
 app.command("encode")(encode.run)
+app.command("weave")(weave.run)
+app.command("tune")(tune.run)
 app.command("index")(index.run)
 app.command("search")(search.run)
 

@@ -1,0 +1,282 @@
+"""A collection and its generated queries to woven vectors, block by block.
+
+The queries of a block are encoded, fused into their passages and dropped: no query vector reaches the
+disk, and memory is bounded by the block. Queries that stand twice in a block are encoded once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from babelweave.artifact import Manifest
+from babelweave.encode.store import SHARD_SIZE, Counted, DType, Progress, build_store
+from babelweave.errors import DataError, UsageError
+from babelweave.generate.queries import GeneratedQueries
+from babelweave.protocols import Encoder, Fuser
+from babelweave.records import Bool, Float32, Int64, Passage
+
+BLOCK_SIZE = 256
+"""Passages fused together: 256 with 35 queries of 384 dimensions are 14 MB of vectors."""
+
+Lookup = Callable[[Sequence[str]], Mapping[str, Mapping[str, Sequence[str]]]]
+"""doc_ids of a block -> doc_id -> language -> queries, best first; passages without queries may be absent.
+
+`GeneratedQueries.lookup` is one; for queries in memory, `lambda _: queries` is another.
+"""
+
+
+class Woven(NamedTuple):
+    """Rows float32 (n * v, d), the v rows of a passage together, and what was counted on the way."""
+
+    vectors: Float32
+    counts: Mapping[str, int]
+
+
+class QueryMeans(NamedTuple):
+    """Mean query vector per passage and language; all that a sweep over alpha and weights needs.
+
+    A fuser takes `means` as generated vectors and `counts` as mask (`fusers.arrays.pool`).
+    """
+
+    languages: tuple[str, ...]
+    means: Float32
+    """(n, l, d); zero where there is no query."""
+    counts: Int64
+    """(n, l): queries behind each mean."""
+
+
+class WeavePlan(NamedTuple):
+    """What a weave will meet, known before any text is encoded."""
+
+    n_passages: int
+    n_without_queries: int
+    n_unmatched_documents: int
+    """Documents of the generated queries that are not in the collection."""
+
+
+def weave_collection(
+    passages: Callable[[], Iterable[Passage]],
+    generated: GeneratedQueries,
+    encoder: Encoder,
+    fuser: Fuser,
+    folder: Path,
+    *,
+    languages: Sequence[str] | None = None,
+    per_language: int | None = None,
+    shard_size: int = SHARD_SIZE,
+    dtype: DType = "float32",
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Manifest:
+    """Write the woven vector store of a collection; killed, it resumes and ends with the same bytes.
+
+    Args:
+        passages: gives the collection from its beginning, for instance `collection.passages`; read twice,
+            first for the ids alone.
+        generated: the queries; fastest when they lie in the order of the collection.
+        encoder: of passages and queries alike.
+        fuser: how they are fused; its settings go into the store.
+        folder: where; absent, empty, or holding the unfinished store of the same call.
+        languages: which to weave, all that `generated` has when None.
+        per_language: at most so many per passage and language, best first; all when None.
+        shard_size, dtype, overwrite, progress: as in `encode.store.build_store`.
+    Returns:
+        The manifest, with counts `passages`, `rows`, `truncated` (passages), `queries`,
+        `truncated_queries`, `passages_without_queries`, and `queries.<lang>` for each language.
+    Raises:
+        UsageError: a language without queries, `per_language` below 1, or the folder is in use.
+        DataError: none of the generated queries belongs to the collection; and as `build_store`.
+    """
+    wanted = check_request(generated, languages, per_language)
+    plan_weave(passages(), generated)
+
+    def woven(shard: Sequence[Passage]) -> Counted:
+        encoded = encoder.encode([p.content for p in shard], "passage")
+        rows = weave_vectors(
+            encoded.vectors,
+            [p.doc_id for p in shard],
+            generated.lookup,
+            encoder,
+            fuser,
+            wanted,
+            per_language=per_language,
+        )
+        return Counted(rows.vectors, encoded.n_truncated, rows.counts)
+
+    settings = {
+        "role": "passage",
+        "fuser": dict(fuser.settings),
+        "languages": list(wanted),
+        "per_language": per_language,
+        "generated": generated.digest,
+        "generator": generated.signature,
+    }
+    return build_store(
+        folder,
+        passages(),
+        woven,
+        settings=settings,
+        signature=encoder.signature,
+        shard_size=shard_size,
+        dtype=dtype,
+        inputs={"generated": generated.digest},
+        overwrite=overwrite,
+        progress=progress,
+    )
+
+
+def check_request(
+    generated: GeneratedQueries, languages: Sequence[str] | None, per_language: int | None
+) -> tuple[str, ...]:
+    """The languages to weave, canonical.
+
+    Raises:
+        UsageError: a language without queries, or `per_language` below 1.
+    """
+    if per_language is not None and per_language < 1:
+        raise UsageError(f"{per_language} queries per language: must be at least 1")
+    return generated.check_languages(generated.languages if languages is None else languages)
+
+
+def plan_weave(passages: Iterable[Passage], generated: GeneratedQueries) -> WeavePlan:
+    """Count how collection and queries fit together; reads ids only.
+
+    Raises:
+        DataError: no passage at all has a query.
+    """
+    n = n_matched = 0
+    example = ""
+    ids = (p.doc_id for p in passages)
+    while block := list(islice(ids, SHARD_SIZE)):
+        example = example or block[0]
+        n += len(block)
+        n_matched += int(generated.contains(block).sum())
+    if n and not n_matched:
+        raise DataError(
+            f"{generated.path}: none of its {generated.n_documents} doc_ids is in the collection "
+            f"(which has {n}, for instance {example!r}); were the queries made for another one?"
+        )
+    return WeavePlan(n, n - n_matched, generated.n_documents - n_matched)
+
+
+def weave_vectors(
+    vectors: Float32,
+    doc_ids: Sequence[str],
+    lookup: Lookup,
+    encoder: Encoder,
+    fuser: Fuser,
+    languages: Sequence[str],
+    *,
+    per_language: int | None = None,
+    block_size: int = BLOCK_SIZE,
+) -> Woven:
+    """Fuse the queries of passages whose vectors are at hand.
+
+    Args:
+        vectors: float32 (n, d) of the passages.
+        doc_ids: (n,), in the same order.
+        lookup: gives the queries of a block of doc_ids; languages not asked for are ignored.
+        languages: canonical codes of those to weave.
+        per_language: at most so many per passage and language, best first; all when None.
+        block_size: passages fused together; memory is block_size * queries per passage * d * 4 bytes.
+    Returns:
+        float32 (n * v, d) and the counts `queries`, `truncated_queries`, `passages_without_queries`,
+        `queries.<lang>`.
+    """
+    rows: list[Float32] = []
+    counts: Counter[str] = Counter(dict.fromkeys(_count_names(languages), 0))
+    for start in range(0, len(doc_ids), block_size):
+        ids = doc_ids[start : start + block_size]
+        block = _encode_block(ids, lookup, encoder, languages, per_language)
+        fused = fuser.fuse(vectors[start : start + len(ids)], block.generated, block.mask, block.languages)
+        rows.append(np.asarray(fused, dtype=np.float32).reshape(-1, vectors.shape[1]))
+        counts.update(block.counts)
+    return Woven(np.concatenate(rows) if rows else vectors, dict(counts))
+
+
+def query_means(
+    doc_ids: Sequence[str],
+    lookup: Lookup,
+    encoder: Encoder,
+    languages: Sequence[str],
+    *,
+    per_language: int | None = None,
+    block_size: int = BLOCK_SIZE,
+) -> QueryMeans:
+    """Encode the queries once for any number of fusions. Memory: n l d float32."""
+    n, d = len(doc_ids), encoder.signature.dimension
+    means = np.zeros((n, len(languages), d), dtype=np.float32)
+    counts = np.zeros((n, len(languages)), dtype=np.int64)
+    for start in range(0, n, block_size):
+        ids = doc_ids[start : start + block_size]
+        block = _encode_block(ids, lookup, encoder, languages, per_language)
+        for i, lang in enumerate(languages):
+            slots = [j for j, slot in enumerate(block.languages) if slot == lang]
+            n_here = block.mask[:, slots].sum(axis=1)
+            counts[start : start + len(ids), i] = n_here
+            total = block.generated[:, slots].sum(axis=1)
+            means[start : start + len(ids), i] = total / np.maximum(n_here, 1)[:, None]
+    return QueryMeans(tuple(languages), means, counts)
+
+
+class _Block(NamedTuple):
+    generated: Float32
+    """(n, g, d); zero where there is no query."""
+    mask: Bool
+    languages: tuple[str, ...]
+    """(g,)"""
+    counts: Mapping[str, int]
+
+
+def _encode_block(
+    doc_ids: Sequence[str],
+    lookup: Lookup,
+    encoder: Encoder,
+    languages: Sequence[str],
+    per_language: int | None,
+) -> _Block:
+    """Slots of a language lie together; there are as many as the passage with the most queries needs."""
+    found = lookup(doc_ids)
+    held = [
+        {lang: found[doc_id].get(lang, ())[:per_language] for lang in languages} if doc_id in found else {}
+        for doc_id in doc_ids
+    ]
+    slots = tuple(
+        lang for lang in languages for _ in range(max((len(h.get(lang, ())) for h in held), default=0))
+    )
+    first_slot = {lang: slots.index(lang) for lang in set(slots)}
+    texts: dict[str, int] = {}
+    places: list[tuple[int, int, int]] = []
+    counts = dict.fromkeys(_count_names(languages), 0)
+    for i, by_lang in enumerate(held):
+        before = len(places)
+        for lang in languages:
+            for rank, text in enumerate(by_lang.get(lang, ())):
+                places.append((i, first_slot[lang] + rank, texts.setdefault(text, len(texts))))
+                counts[f"queries.{lang}"] += 1
+        counts["passages_without_queries"] += len(places) == before
+    generated = np.zeros((len(doc_ids), len(slots), encoder.signature.dimension), dtype=np.float32)
+    mask = np.zeros(generated.shape[:2], dtype=np.bool_)
+    if places:
+        encoded = encoder.encode(list(texts), "query")
+        rows, columns, sources = np.array(places).T
+        generated[rows, columns] = encoded.vectors[sources]
+        mask[rows, columns] = True
+        counts["truncated_queries"] = encoded.n_truncated
+    counts["queries"] = len(places)
+    return _Block(generated, mask, slots, counts)
+
+
+def _count_names(languages: Sequence[str]) -> list[str]:
+    return [
+        "passages_without_queries",
+        "queries",
+        "truncated_queries",
+        *(f"queries.{lang}" for lang in languages),
+    ]
