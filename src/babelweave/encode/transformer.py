@@ -17,8 +17,9 @@ from babelweave.records import Encoded, EncoderSignature, Role
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
-BATCH_TOKENS = 4096
-"""Padded tokens of a batch."""
+BATCH_TOKENS = {"cpu": 2048, "cuda": 16384}
+"""Padded tokens of a batch per kind of device. On CPU the best of 512 to 16384 with MiniLM in float32
+(2048: 20.2 passages per CPU second, 512: 18.5, 16384: 15.0), while activations still lie in the cache."""
 
 
 class TransformerEncoder:
@@ -38,7 +39,7 @@ class TransformerEncoder:
         pooling: mean, cls, last or max; needed for folders that do not say, where mean (last for
             decoders) is assumed with a warning.
         normalise: scale vectors to unit length.
-        batch_tokens: padded tokens of a batch.
+        batch_tokens: padded tokens of a batch, `BATCH_TOKENS` by default.
     Raises:
         DataError: no model there, or one that cannot be run.
         UsageError: an option has no such value.
@@ -57,16 +58,16 @@ class TransformerEncoder:
         revision: str | None = None,
         pooling: str | None = None,
         normalise: bool | None = None,
-        batch_tokens: int = BATCH_TOKENS,
+        batch_tokens: int | None = None,
     ) -> None:
         if precision not in ("auto", "float32", "bfloat16"):
             raise UsageError(f"unknown precision {precision!r}; known: auto, float32, bfloat16")
-        if batch_tokens < 1:
+        if batch_tokens is not None and batch_tokens < 1:
             raise UsageError(f"batch_tokens={batch_tokens}: must be at least 1")
         self.model, folder = models.open_model(target, revision=revision)
         name = name or target.rstrip("/").rsplit("/", 1)[-1]
         models.adapt(self.model, folder, pooling=pooling, normalise=normalise)
-        self._budget = batch_tokens
+        self._budget = batch_tokens or BATCH_TOKENS.get(self.model.device.type, BATCH_TOKENS["cuda"])
         self._bfloat16 = precision == "bfloat16" or (precision == "auto" and has_bfloat16(self.model.device))
         prompts = {"query": prompt_query, "passage": prompt_passage}
         limits = {"query": max_tokens_query, "passage": max_tokens_passage}
