@@ -202,6 +202,10 @@ class TestRefused:
         with pytest.raises(DataError, match="no question has a span answer"):
             token_recall([Query("q", "?", "fi", ("yes",))], self.RUN, {"d": "x"})
 
+    def test_a_run_of_other_questions(self) -> None:
+        with pytest.raises(DataError, match="share no id: the run has 'other'.*'q'"):
+            token_recall([self.QUERY], Run(("other",), (("d",),), ((1.0,),)), {"d": "x"})
+
     def test_an_empty_answer(self) -> None:
         with pytest.raises(DataError, match="'q' has an empty gold answer"):
             token_recall([Query("q", "?", "fi", ("",))], self.RUN, {"d": "x"})

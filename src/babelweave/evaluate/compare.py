@@ -62,7 +62,13 @@ class Comparison:
     correction: Correction = "none"
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """JSON values; what too few questions leave undefined is None."""
+        return {name: None if value != value else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Comparison:
+        fields: dict[str, Any] = {n: float("nan") if v is None else v for n, v in data.items()}
+        return cls(**fields)
 
 
 class Estimate(NamedTuple):

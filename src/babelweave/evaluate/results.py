@@ -1,10 +1,10 @@
 """A benchmark's result folder: what is in it, its means, and two of them compared.
 
-    results.json         signature, figures per subset, means, missing subsets
-    per_query.parquet    subset, query_id, measure, value
-    runs/<subset>.trec   what was retrieved
-    comparison.json      paired tests against a baseline, when one was given
-    manifest.json        checksums; written last
+results.json         signature, figures per subset, means, missing subsets
+per_query.parquet    subset, query_id, measure, value
+runs/<subset>.trec   what was retrieved
+comparison.json      paired tests against a baseline, when one was given
+manifest.json        checksums; written last
 """
 
 from __future__ import annotations
@@ -102,23 +102,27 @@ def compare_results(
         raise DataError(f"the two results share no measure: {sorted(a)} and {sorted(b)}")
     rows: list[Comparison] = []
     for measure in shared:
-        families = _families(list(b[measure]))
         family = [
             compare(_pick(a[measure], subsets), _pick(b[measure], subsets), family=name, seed=seed)
-            for name, subsets in families.items()
+            for name, subsets in families(b[measure]).items()
         ]
         rows += correct(family, correction)
     return rows
 
 
-def _families(subsets: list[str]) -> dict[str, list[str]]:
-    families = groups(subsets)
-    for lang in sorted({question_language(s) for s in subsets}):
-        asked = [s for s in subsets if question_language(s) == lang]
-        families[f"asked in {lang}"] = [s for s in asked if _split(s)[0] != lang] or asked
-    if len(subsets) == 1:
-        return {subsets[0]: subsets}
-    return families
+def families(subsets: Iterable[str]) -> dict[str, list[str]]:
+    """The means that are compared: name -> subsets; a group equal to one before it is left out."""
+    names = list(subsets)
+    if len(names) == 1:
+        return {names[0]: names}
+    found: dict[str, list[str]] = {}
+    for group, members in groups(names).items():
+        if members not in found.values():
+            found[group] = members
+    for lang in sorted({question_language(s) for s in names}):
+        asked = [s for s in names if question_language(s) == lang]
+        found[f"asked in {lang}"] = [s for s in asked if _split(s)[0] != lang] or asked
+    return found
 
 
 def _pick(scores: Mapping[str, Scores], subsets: Sequence[str]) -> dict[str, Scores]:
@@ -153,7 +157,8 @@ def read_per_query(folder: Path) -> dict[str, dict[str, Scores]]:
     """Measure -> subset -> scores of a result folder.
 
     Raises:
-        DataError: not a finished result, or the table lacks a column.
+        DataError: not a finished result, or the table lacks a column, holds a value that is not a number,
+            or a question twice.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -162,8 +167,18 @@ def read_per_query(folder: Path) -> dict[str, dict[str, Scores]]:
     path = folder / "per_query.parquet"
     try:
         table = pq.read_table(path, columns=["subset", "query_id", "measure", "value"])
-    except (pa.ArrowInvalid, OSError, KeyError) as error:
+    except (pa.ArrowException, OSError, KeyError) as error:
         raise DataError(f"{path}: not a table of per-query scores ({error})") from error
+    keys = ("measure", "subset", "query_id")
+    values = table.column("value")
+    if (
+        table.num_rows == 0
+        or values.null_count
+        or not np.isfinite(np.asarray(values, dtype=np.float64)).all()
+    ):
+        raise DataError(f"{path}: no rows, or a value that is not a number; run the benchmark again")
+    if table.group_by(keys).aggregate([([], "count_all")]).num_rows != table.num_rows:
+        raise DataError(f"{path}: a question stands twice in one subset; run the benchmark again")
     collected: dict[str, dict[str, list[tuple[str, float]]]] = {}
     for row in table.to_pylist():
         subset = collected.setdefault(row["measure"], {}).setdefault(row["subset"], [])

@@ -92,7 +92,7 @@ def token_recall(
     Raises:
         UsageError: an unknown measure.
         DataError: the run names a passage that `texts` lacks, a question or the run's answer to it comes
-            twice, a gold answer is empty, or no question has a span answer.
+            twice, a gold answer is empty, no question has a span answer, or none is in the run.
 
     Cost: each distinct passage is tokenised once per call.
     """
@@ -123,6 +123,11 @@ def token_recall(
         by_language.setdefault(query.lang, []).append(hit)
     if not hits:
         raise DataError(f"{measure}: no question has a span answer, so nothing can be scored")
+    if ranked and not hits.keys() & ranked.keys():
+        raise DataError(
+            f"run and questions share no id: the run has {next(iter(ranked))!r}, ..., the questions "
+            f"{next(iter(hits))!r}, ...; are they of the same release and split?"
+        )
     ids = tuple(sorted(hits))
     signature = f"{measure}: nltk word_tokenize, sentences by {splitter.name}"
     return TokenRecall(

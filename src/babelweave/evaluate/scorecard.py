@@ -1,0 +1,189 @@
+"""One run against one task: every measure asked for, whole and per question language.
+
+open_task      what to score against: judgements, and a collection with languages, answers and texts
+score_run      a run to a `Scorecard`
+compare_cards  two scorecards of one task to paired comparisons
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from babelweave.data.collection import Collection
+from babelweave.data.trec import read_qrels
+from babelweave.errors import DataError, UsageError
+from babelweave.evaluate.compare import Comparison, Correction, Estimate, compare, correct, estimate
+from babelweave.evaluate.measures import DEFAULT, Coverage, coverage, evaluate
+from babelweave.evaluate.token_recall import LIMITS, TokenRecall, token_recall
+from babelweave.records import Qrels, Query, Run, Scores
+
+ALL = "all questions"
+MACRO = "macro mean"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a run is scored against.
+
+    Attributes:
+        qrels: judgements; empty when only answers decide.
+        queries: the questions, with language and answers; empty without a collection.
+        collection: where passage texts come from.
+    """
+
+    qrels: Qrels
+    queries: Sequence[Query] = ()
+    collection: Collection | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scorecard:
+    """The figures of one run.
+
+    Attributes:
+        scores: measure -> per-question scores.
+        languages: query_id -> language; empty when the task names none.
+        coverage: judged, unanswered and unjudged questions; None when only answers decide.
+        recalls: measure -> R@kt, for those asked.
+    """
+
+    scores: Mapping[str, Scores]
+    languages: Mapping[str, str]
+    coverage: Coverage | None
+    recalls: Mapping[str, TokenRecall]
+
+    def overall(self, measure: str) -> tuple[str, dict[str, Scores]]:
+        """The published mean of a measure and its parts: R@kt weighs languages equally, others questions."""
+        if measure in self.recalls:
+            return MACRO, self.by_language(measure)
+        return ALL, {ALL: self.scores[measure]}
+
+    def by_language(self, measure: str) -> dict[str, Scores]:
+        """Question language -> the scores of its questions, sorted by language.
+
+        Raises:
+            UsageError: the task names no languages.
+            DataError: a judged question is not among the collection's queries.
+        """
+        scores = self.scores[measure]
+        if not self.languages:
+            raise UsageError("languages are not known; pass --collection with a queries file")
+        unknown = [q for q in scores.query_ids if q not in self.languages]
+        if unknown:
+            raise DataError(
+                f"{len(unknown)} judged questions are not among the collection's queries, such as "
+                f"{unknown[0]!r}; are judgements and collection of the same release?"
+            )
+        langs = np.array([self.languages[q] for q in scores.query_ids])
+        ids = np.array(scores.query_ids)
+        return {
+            lang: Scores(measure, tuple(ids[langs == lang].tolist()), scores.values[langs == lang])
+            for lang in sorted(set(langs.tolist()))
+        }
+
+    def estimates(
+        self, measure: str, *, by_language: bool, seed: int = 0
+    ) -> Iterator[tuple[str, int, Estimate]]:
+        """Label, number of questions, mean and interval: the published mean first, then languages."""
+        label, parts = self.overall(measure)
+        yield label, len(self.scores[measure].query_ids), estimate(parts, seed)
+        for lang, scores in self.by_language(measure).items() if by_language else ():
+            yield lang, len(scores.query_ids), estimate({lang: scores}, seed)
+
+
+def open_task(qrels: Path | None, collection: Path | None = None, split: str = "test") -> Task:
+    """Read what a run is to be scored against.
+
+    Args:
+        qrels: a judgement file (TREC or BEIR), or a collection folder, which then serves as `collection` too.
+        collection: a collection folder; gives languages, answers and texts.
+        split: which judgements of a collection folder.
+
+    Raises:
+        UsageError: neither is given, or the folder has no such split.
+        DataError: a broken file.
+    """
+    if qrels is not None and qrels.is_dir():
+        collection = collection or qrels
+        judged: Qrels = Collection.open(qrels).qrels(split, check=False)
+    elif qrels is not None:
+        judged = read_qrels(qrels)
+    elif collection is not None:
+        judged = {}
+    else:
+        raise UsageError("nothing to score against; pass --qrels FILE|COLLECTION, or --collection for R@2kt")
+    if collection is None:
+        return Task(judged)
+    opened = Collection.open(collection)
+    has_queries = opened.query_file is not None
+    return Task(judged, tuple(opened.queries()) if has_queries else (), opened)
+
+
+def score_run(task: Task, run: Run, measures: Sequence[str] = DEFAULT) -> Scorecard:
+    """Score a run.
+
+    Standard measures need judgements; R@2kt and R@5kt need a collection whose queries carry answers, and
+    score its judged questions where there are judgements, else all of them.
+
+    Raises:
+        UsageError: unknown measures, or a measure whose need the task does not meet.
+        DataError: run and task do not belong together.
+
+    Cost: for R@kt the corpus is read once; the texts the run names are held in memory.
+    """
+    if not measures:
+        raise UsageError("no measure was asked for")
+    standard = [m for m in measures if m not in LIMITS]
+    answered = [m for m in measures if m in LIMITS]
+    if standard and not task.qrels:
+        raise UsageError(f"{', '.join(standard)} need judgements; pass --qrels")
+    if answered and not any(q.answers for q in task.queries):
+        raise UsageError(
+            f"{', '.join(answered)} need questions with answers; pass --collection with such queries"
+        )
+    found = {s.measure: s for s in evaluate(task.qrels, run, standard)} if standard else {}
+    recalls = _recalls(task, run, answered) if answered else {}
+    found |= {m: recall.scores for m, recall in recalls.items()}
+    return Scorecard(
+        {m: found[m] for m in measures},
+        {q.query_id: q.lang for q in task.queries},
+        coverage(task.qrels, run) if standard else None,
+        recalls,
+    )
+
+
+def _recalls(task: Task, run: Run, measures: Sequence[str]) -> dict[str, TokenRecall]:
+    if task.collection is None:
+        raise UsageError("R@kt needs passage texts; pass --collection")
+    named = {doc_id for _, docs, _ in run for doc_id in docs}
+    texts = {p.doc_id: p.text for p in task.collection.passages() if p.doc_id in named}
+    queries = [q for q in task.queries if not task.qrels or q.query_id in task.qrels]
+    return {m: token_recall(queries, run, texts, m) for m in measures}
+
+
+def compare_cards(
+    a: Scorecard, b: Scorecard, *, by_language: bool = False, correction: Correction = "holm", seed: int = 0
+) -> list[Comparison]:
+    """Paired tests of b against a: the published mean of every measure, then its languages.
+
+    All rows together are one family for the correction.
+
+    Raises:
+        UsageError: `by_language` without languages.
+        DataError: measures or questions differ, or a question's language is not known.
+    """
+    if a.scores.keys() != b.scores.keys():
+        raise DataError(f"the two systems were scored by {sorted(a.scores)} and {sorted(b.scores)}")
+    rows = []
+    for measure in a.scores:
+        label, parts = a.overall(measure)
+        rows.append(compare(parts, b.overall(measure)[1], family=label, seed=seed))
+        if by_language:
+            theirs = b.by_language(measure)
+            for lang, scores in a.by_language(measure).items():
+                rows.append(compare({lang: scores}, {lang: theirs[lang]}, family=lang, seed=seed))
+    return correct(rows, correction)

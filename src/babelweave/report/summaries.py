@@ -1,0 +1,134 @@
+"""The tables verbs print: figures of subsets, of one run, and of two systems compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from babelweave.evaluate.compare import Comparison
+from babelweave.evaluate.scorecard import MACRO, Scorecard
+from babelweave.report.tables import Cell, Column, Table
+
+PERCENT = "Measures in per cent."
+INTERVAL = "95 % intervals: percentile bootstrap over questions."
+SIGNIFICANCE = 0.05
+
+
+def results_table(
+    title: str, rows: Mapping[str, Mapping[str, float]], *, label: str = "subset", notes: Sequence[str] = ()
+) -> Table:
+    """Named rows of figures, as `results.json` holds them.
+
+    Args:
+        rows: name -> column -> value; keys that start with `n_` are counts, all others fractions. A column
+            that a row lacks is written as a dash.
+        label: what the names are.
+    """
+    keys = list(dict.fromkeys(key for figures in rows.values() for key in figures))
+    columns = [_figure_column(key) for key in keys]
+    body = tuple((name, *(figures.get(key) for key in keys)) for name, figures in rows.items())
+    return Table(title, (Column(label), *columns), body, (PERCENT, *notes))
+
+
+def _figure_column(key: str) -> Column:
+    return Column(key.removeprefix("n_"), "count") if key.startswith("n_") else Column(key, "percent")
+
+
+def scorecard_table(card: Scorecard, title: str, *, by_language: bool = False, seed: int = 0) -> Table:
+    """One run: a row per measure and, when asked, per language, with intervals; coverage in the notes."""
+    columns = (
+        Column("measure"),
+        Column("over"),
+        Column("mean", "percent"),
+        Column("95 %", "percent"),
+        Column("questions", "count"),
+    )
+    rows: list[tuple[Cell, ...]] = [
+        (measure, label, found.mean, (found.low, found.high), n)
+        for measure in card.scores
+        for label, n, found in card.estimates(measure, by_language=by_language, seed=seed)
+    ]
+    return Table(title, columns, tuple(rows), (PERCENT, INTERVAL, *coverage_notes(card)))
+
+
+def coverage_notes(card: Scorecard) -> tuple[str, ...]:
+    """What was and was not scored, and by whom."""
+    notes = []
+    if found := card.coverage:
+        notes.append(
+            f"Judged questions: {found.n_judged:,}; without hits, scored 0: {found.n_without_hits:,}. "
+            f"Questions of the run without judgements (left out): {found.n_unjudged:,}."
+        )
+    for measure, recall in card.recalls.items():
+        deeper = " (the figure is too low; retrieve deeper)" if recall.n_short else ""
+        notes.append(
+            f"{measure}: {MACRO} over {len(recall.languages)} languages. "
+            f"Questions left out, yes/no or without answer: {recall.n_unscored:,}; "
+            f"with fewer tokens retrieved than the limit: {recall.n_short:,}{deeper}."
+        )
+    return (*notes, *(f"Scored by {s}." for s in dict.fromkeys(x.signature for x in card.scores.values())))
+
+
+def comparison_table(
+    comparisons: Sequence[Comparison],
+    title: str,
+    *,
+    name_a: str = "A",
+    name_b: str = "B",
+    family: str = "all rows",
+) -> Table:
+    """System B against A, one row per comparison; a star marks p below 0.05 after the correction.
+
+    Args:
+        family: which rows were corrected together.
+    """
+    columns = (
+        Column("measure"),
+        Column("over"),
+        Column(name_a, "percent"),
+        Column(name_b, "percent"),
+        Column(f"{name_b} - {name_a}", "points"),
+        Column("95 %", "points"),
+        Column("p (t)", "p"),
+        Column("p (randomisation)", "p"),
+        Column("p adjusted", "p"),
+        Column("sig."),
+        Column("better", "count"),
+        Column("worse", "count"),
+        Column("n", "count"),
+    )
+    rows: tuple[tuple[Cell, ...], ...] = tuple(
+        (
+            c.measure,
+            c.family,
+            c.mean_a,
+            c.mean_b,
+            c.difference,
+            (c.low, c.high),
+            c.p_t,
+            c.p_randomisation,
+            c.p_adjusted,
+            "*" if significant(c) else "",
+            c.n_better,
+            c.n_worse,
+            c.n_clusters,
+        )
+        for c in comparisons
+    )
+    return Table(title, columns, rows, comparison_notes(comparisons, family))
+
+
+def significant(comparison: Comparison) -> bool:
+    """Whether the adjusted p is below 0.05."""
+    return comparison.p_adjusted < SIGNIFICANCE
+
+
+def comparison_notes(comparisons: Sequence[Comparison], family: str) -> tuple[str, ...]:
+    """What the columns mean and how p was adjusted."""
+    names = {"holm": "Holm over", "bonferroni": "Bonferroni over", "none": "no correction over"}
+    used = " and ".join(names[c] for c in dict.fromkeys(c.correction for c in comparisons))
+    return (
+        f"{PERCENT} Differences in points. n: questions; one that stands in several subsets counts once.",
+        "p (t): paired t-test; p (randomisation): paired sign-flip test; both two-sided. "
+        f"p adjusted: of the randomisation test, {used} {family}. * below {SIGNIFICANCE}.",
+        INTERVAL,
+    )
