@@ -14,6 +14,7 @@ from typing import Any
 
 from babelweave.data.dataset import Card, Dataset, Request
 from babelweave.data.languages import canonical
+from babelweave.data.lines import fault
 from babelweave.data.rows import RefusedRow, parse_passage, parse_query
 from babelweave.errors import DataError, MissingExtraError, UsageError
 from babelweave.records import Passage, Query
@@ -49,7 +50,7 @@ def read_hub(
         try:
             qrels.setdefault(str(row["query-id"]), {})[str(row["corpus-id"])] = int(row["score"])
         except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"{name}/{judged} row {number}: not a judgement ({error!r})") from error
+            raise DataError(f"{name}/{judged} row {number}: not a judgement ({fault(error)})") from error
     queries = list(
         _queries(name, questions, _rows(name, questions, ("queries", split), revision), query_lang)
     )

@@ -101,6 +101,11 @@ def file_objects(path: Path, report: Report = refuse) -> Iterator[tuple[str, dic
     return json_objects(file_lines(path, report), str(path), report)
 
 
+def fault(error: Exception) -> str:
+    """What a reader of rows says about the error a row caused: a missing field, or the error's own words."""
+    return f"no {error}" if isinstance(error, KeyError) else str(error)
+
+
 @contextmanager
 def byte_writer(path: Path, *, gz: bool) -> Iterator[BinaryIO]:
     """Open a file for bytes, compressed when `gz`; the same content always gives the same file."""

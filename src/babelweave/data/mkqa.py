@@ -18,7 +18,7 @@ from typing import Any
 from babelweave.data.archive import Archive
 from babelweave.data.dataset import Card, Dataset, Request, corpus_passages
 from babelweave.data.languages import canonical
-from babelweave.data.lines import json_objects
+from babelweave.data.lines import fault, json_objects
 from babelweave.errors import DataError, UsageError
 from babelweave.records import Query
 
@@ -61,7 +61,7 @@ def _questions(archive: Archive) -> Iterator[tuple[str, Query]]:
                 for query in [_row(row)] if files else _parallel(row):
                     yield where, query
             except (KeyError, TypeError, AttributeError) as error:
-                raise DataError(f"{where}: not a row of MKQA ({error!r})") from error
+                raise DataError(f"{where}: not a row of MKQA ({fault(error)})") from error
 
 
 def _row(row: Mapping[str, Any]) -> Query:

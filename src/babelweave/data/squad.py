@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from babelweave.data.archive import Archive
 from babelweave.data.dataset import Card, Dataset, Request
 from babelweave.data.languages import canonical
-from babelweave.data.lines import json_objects
+from babelweave.data.lines import fault, json_objects
 from babelweave.errors import DataError, UsageError
 from babelweave.records import Passage, Query
 
@@ -82,7 +82,7 @@ def paragraphs(value: Any, where: str) -> Iterator[Paragraph]:
                 )
             except (KeyError, TypeError, ValueError, AttributeError) as error:
                 place = f"article {a}, paragraph {p}"
-                raise DataError(f"{where}: {place} is not SQuAD JSON ({_what(error)})") from error
+                raise DataError(f"{where}: {place} is not SQuAD JSON ({fault(error)})") from error
 
 
 def _question(fields: Mapping[str, Any]) -> Question:
@@ -102,10 +102,6 @@ def _string(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"a {type(value).__name__} where a text was expected")
     return value
-
-
-def _what(error: Exception) -> str:
-    return f"no {error}" if isinstance(error, KeyError) else str(error)
 
 
 def to_task(
@@ -253,7 +249,7 @@ def rows_to_paragraphs(
         try:
             yield paragraph(row)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise DataError(f"{where}: not a row of this layout ({_what(error)})") from error
+            raise DataError(f"{where}: not a row of this layout ({fault(error)})") from error
 
 
 def _iapp_row(row: Mapping[str, Any]) -> Paragraph:

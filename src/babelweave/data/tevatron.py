@@ -17,7 +17,7 @@ from typing import Any
 from babelweave.data.archive import Archive
 from babelweave.data.dataset import Card, Dataset, Request
 from babelweave.data.languages import canonical
-from babelweave.data.lines import json_objects
+from babelweave.data.lines import fault, json_objects
 from babelweave.errors import DataError, UsageError
 from babelweave.records import Passage, Query
 
@@ -39,7 +39,7 @@ def read_v1(source: Path, lang: str, query_lang: str, split: str = "train") -> D
             positives = [_passage(p, lang) for p in row["positive_passages"]]
             negatives = [_passage(p, lang) for p in row.get("negative_passages") or ()]
         except (KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"{where}: not a row of Tevatron v1 ({error!r})") from error
+            raise DataError(f"{where}: not a row of Tevatron v1 ({fault(error)})") from error
         _add_query(queries, query, where)
         for passage in [*positives, *negatives]:
             known = pool.setdefault(passage.doc_id, passage)
@@ -65,7 +65,7 @@ def read_v2(source: Path, corpus: Path, lang: str, query_lang: str, split: str =
             query = _query(row, query_lang)
             positives = [str(doc_id) for doc_id in row["positive_document_ids"]]
         except (KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"{where}: not a row of Tevatron v2 ({error!r})") from error
+            raise DataError(f"{where}: not a row of Tevatron v2 ({fault(error)})") from error
         _add_query(queries, query, where)
         qrels[query.query_id] = dict.fromkeys(positives, 1)
     return Dataset(_corpus(corpus, lang), list(queries.values()), {split: qrels})
@@ -76,7 +76,7 @@ def _corpus(path: Path, lang: str) -> Iterator[Passage]:
         try:
             yield _passage(row, lang)
         except (KeyError, TypeError) as error:
-            raise DataError(f"{where}: not a row of a Tevatron corpus ({error!r})") from error
+            raise DataError(f"{where}: not a row of a Tevatron corpus ({fault(error)})") from error
 
 
 def _rows(source: Path) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -32,8 +32,8 @@ class Judgement(NamedTuple):
 def read_run(path: Path, k: int | None = None, say: Callable[[str], None] | None = None) -> Run:
     """A run in our order (score descending, then doc_id descending), its queries as they first appear.
 
-    Scores are float32, the precision of that order. A file's own ranks do not decide: where they order a query differently, or place two documents the
-    scores tie, `say` gets one line that counts those queries.
+    Scores are float32, the precision of that order. A file's own ranks do not decide: where they order a
+    query differently, `say` gets one line that counts those queries.
 
     Args:
         k: hits kept per query; all of them by default.

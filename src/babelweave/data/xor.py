@@ -18,7 +18,7 @@ from typing import NamedTuple
 from babelweave.data.archive import Archive
 from babelweave.data.dataset import Card, Dataset, Request, corpus_passages
 from babelweave.data.languages import canonical
-from babelweave.data.lines import json_objects
+from babelweave.data.lines import fault, json_objects
 from babelweave.errors import DataError, UsageError
 from babelweave.records import Query
 
@@ -49,7 +49,7 @@ def read_questions(source: Path, split: str = "dev") -> list[Query]:
                 answers = tuple(dict.fromkeys(str(a) for a in row["answers"]))
                 query = Query(str(row["id"]), row["question"], canonical(row["lang"]), answers)
             except (KeyError, TypeError, AttributeError) as error:
-                raise DataError(f"{where}: not a row of XOR-Retrieve ({error!r})") from error
+                raise DataError(f"{where}: not a row of XOR-Retrieve ({fault(error)})") from error
             except UsageError as error:
                 raise DataError(f"{where}: {error}") from error
             if query.query_id in queries:
