@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import zipfile
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from babelweave import registry
 from babelweave.cli.main import main
+from babelweave.data.dataset import Request
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
@@ -35,6 +37,8 @@ def test_list_shows_every_dataset(
     rows = json.loads(capsys.readouterr().out)
     assert [row["name"] for row in rows] == registry.names("dataset")
     assert all(row["licence"] and row["languages"] and row["source"] and row["help"] for row in rows)
+    known = {field.name for field in dataclasses.fields(Request)}
+    assert all(set(registry.load("dataset", row["name"]).options) <= known for row in rows)
     assert run(monkeypatch, "list") == 0
     assert "mlqa: " in capsys.readouterr().out
 

@@ -194,6 +194,7 @@ def failing_passages() -> Iterator[Passage]:
         (PASSAGES, [*QUERIES, QUERIES[1]], QRELS, DataError, "query 3 to write: id 'q2'"),
         ([*PASSAGES, Passage("d4", " ", "en")], QUERIES, QRELS, DataError, "neither text nor title"),
         ([*PASSAGES, Passage("d4", "x", "xx")], QUERIES, QRELS, DataError, "unknown language"),
+        (PASSAGES, [*QUERIES, Query("q3", "x", "en", ("\ud83d",))], QRELS, DataError, "half a character"),
         (PASSAGES[:2], QUERIES, QRELS, DataError, "passage 'd3' is judged"),
         (PASSAGES, QUERIES[:1], QRELS, DataError, "query 'q2' is judged"),
         (failing_passages(), QUERIES, QRELS, StorageError, "disk is full"),
@@ -204,6 +205,12 @@ def test_a_failed_write_leaves_nothing(
 ) -> None:
     with pytest.raises(error, match=message):
         write_collection(tmp_path / "c", passages, queries, qrels)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_split_name_cannot_leave_the_folder(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot name a split"):
+        write_collection(tmp_path / "c", PASSAGES, QUERIES, {"../../x": QRELS["dev"]})
     assert list(tmp_path.iterdir()) == []
 
 

@@ -11,6 +11,7 @@ integer is turned into one, any other type is an error.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -29,6 +30,7 @@ FileFormat = Literal["jsonl", "jsonl.gz", "parquet"]
 FORMATS: tuple[FileFormat, ...] = ("jsonl", "jsonl.gz", "parquet")
 KIND = "collection"
 _BATCH_ROWS = 4096
+_SPLIT = re.compile(r"\w[\w.-]*")
 _PASSAGE_COLUMNS = ("_id", "title", "text", "lang")
 _QUERY_COLUMNS = ("_id", "text", "lang", "answers")
 
@@ -168,19 +170,24 @@ def write_collection(
 ) -> Manifest:
     """Write a collection; the folder appears whole, with its manifest, or not at all.
 
-    The passages are streamed; ids, texts and judgements obey the same rules as in reading.
+    The passages are streamed; ids, texts and judgements obey the same rules as in reading. Memory is that
+    of the judgements and of `Ids`.
 
     Args:
         qrels: split -> judgements.
         settings: what decided the content; kept in the manifest with the format.
         inputs: name -> digest of what was read.
     Raises:
-        UsageError: the folder holds something and `overwrite` is not given, or the format is unknown.
+        UsageError: the folder is in use and `overwrite` is not given; an unknown format, a split name that
+            is no file name.
         DataError: a duplicate id, an empty text, or a judgement of an id that is not there.
         StorageError: the disk is full or refuses.
     """
     if file_format not in FORMATS:
         raise UsageError(f"unknown format {file_format!r}; {nearest(file_format, FORMATS)}")
+    for split in qrels:
+        if not _SPLIT.fullmatch(split):
+            raise UsageError(f"{split!r} cannot name a split; use letters, digits, '-', '_' and '.'")
     places = {
         ("query" if i == 0 else "passage", name): f"{folder}: qrels of split {split!r}"
         for split, judged in qrels.items()

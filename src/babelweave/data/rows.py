@@ -81,7 +81,7 @@ def parse_query(fields: Mapping[str, Any], lang: str | None) -> Query:
     answers = fields.get("answers") or []
     if not isinstance(answers, list) or not all(isinstance(a, str) for a in answers):
         raise RefusedRow("wrong type", f"answers of query {query_id!r} are not a list of strings")
-    return Query(query_id, text, _language(fields, lang), tuple(answers))
+    return Query(query_id, text, _language(fields, lang), tuple(_encodable(a, "answers") for a in answers))
 
 
 def _identifier(fields: Mapping[str, Any]) -> str:
