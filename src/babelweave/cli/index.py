@@ -28,7 +28,7 @@ def run(
     --spec NAME, or NAME?key=value&key=value
       exact          every row compared, with numpy
       flat           every row compared, with FAISS
-      ivf, ivf1024   FAISS inverted lists; nprobe: lists visited, default an eighth of them
+      ivf, ivf1024   FAISS inverted lists; nprobe: lists visited, default an eighth (at least 16)
       hnsw, hnsw32   FAISS graph; efSearch: width of the search, default 64
       IVF256,PQ32    any FAISS index factory string
       bm25           terms of any script; k1=1.5, b=0.75

@@ -24,11 +24,10 @@ from babelweave.records import Float32, Hits, Int64
 
 FILE = "index.faiss"
 _FACTS = "faiss.json"
-_OPTIONS = ("nprobe", "efSearch", "refine", "seed")
 _ROWS_AT_ONCE = 16_384  # fixed: the graph of HNSW depends on the blocks it was built from
 _QUERIES_AT_ONCE = 256
 _REFINE = 4.0  # candidates fetched per hit wanted; at 4 PQ fast-scan reaches the recall of its IVF lists
-_EF_SEARCH = 64.0
+_EFFORT = {"nprobe": 16.0, "efSearch": 64.0}
 _TRAIN_ROWS = 65_536
 _ROWS_PER_LIST = 39  # below it FAISS warns that centroids are badly trained (Clustering.h)
 
@@ -38,7 +37,7 @@ class FaissIndex:
 
     Args:
         spec: `flat`, `ivf`, `ivf1024`, `hnsw`, `hnsw32` or an index factory string; options `nprobe`
-            (lists visited; default an eighth of them), `efSearch` (64, and at least the candidates
+            (lists visited; an eighth of them, at least 16), `efSearch` (64, and at least the candidates
             fetched), `refine` (4: candidates fetched per hit), `seed` (0: of the training sample).
         dimension: d.
         keys: tie keys (n,) from `ranking.tie_keys`; without, the higher row wins a tie.
@@ -53,13 +52,18 @@ class FaissIndex:
     def __init__(
         self, spec: Spec, dimension: int, *, keys: Int64 | None = None, cosine: bool = False
     ) -> None:
-        refuse_unknown(spec, _OPTIONS)
         self.spec = spec
         self.rows = Rows(dimension, cosine=cosine)
         self._keys = keys
         self._index: Any = None
         self._longest = 0.0
-        _create(spec, _factory(spec.target, 1), dimension)
+        factory = _factory(spec.target, 1)
+        _create(spec, factory, dimension)
+        effort = [name for name, part in (("nprobe", "IVF"), ("efSearch", "HNSW")) if part in factory]
+        refuse_unknown(spec, [*effort, "refine", "seed"])
+        self._refine = number(spec, "refine", _REFINE, at_least=1)
+        self._seed = int(number(spec, "seed", 0))
+        self._effort = {name: number(spec, name, _EFFORT[name], at_least=1) for name in effort}
 
     @property
     def n_rows(self) -> int:
@@ -96,9 +100,8 @@ class FaissIndex:
     def _search_block(self, queries: Float32, k: int, keys: Int64) -> Hits:
         """Fetch `refine` times k, and more where the last candidate may tie with the k-th."""
         index = self._built()
-        refine = max(1.0, number(self.spec, "refine", _REFINE))
         margin = rounding_margin(queries, self._longest)
-        n_fetched = min(self.n_rows, max(k + 1, int(k * refine)))
+        n_fetched = min(self.n_rows, max(k + 1, int(k * self._refine)))
         pending = np.arange(len(queries))
         found: list[tuple[Int64, Int64]] = []
         while len(pending):
@@ -117,15 +120,12 @@ class FaissIndex:
     def _set_effort(self, index: Any, n_fetched: int) -> None:
         import faiss
 
-        factory, space = self.factory, faiss.ParameterSpace()
-        lists = re.search(r"IVF(\d+)", factory)
-        effort = {}
-        if lists:
-            effort["nprobe"] = number(self.spec, "nprobe", max(1, int(lists[1]) // 8))
-        if any(part.startswith("HNSW") for part in factory.split(",")):
-            effort["efSearch"] = max(number(self.spec, "efSearch", _EF_SEARCH), n_fetched)
-        for name, value in effort.items():
-            space.set_index_parameter(index, name, max(1.0, value))
+        needed = {
+            "nprobe": 0 if "nprobe" in self.spec.options else _n_lists(self.factory) // 8,
+            "efSearch": n_fetched,  # a narrower search cannot give so many
+        }
+        for name, value in self._effort.items():
+            faiss.ParameterSpace().set_index_parameter(index, name, max(value, needed[name]))
 
     def _built(self) -> Any:
         if self._index is None:
@@ -153,11 +153,10 @@ class FaissIndex:
         return index
 
     def _train(self, index: Any) -> None:
-        lists = re.search(r"IVF(\d+)", self.factory)
-        wanted = max(_TRAIN_ROWS, 64 * int(lists[1]) if lists else 0)
+        wanted = max(_TRAIN_ROWS, 64 * _n_lists(self.factory))
         sample = np.arange(self.n_rows)
         if self.n_rows > wanted:
-            generator = np.random.default_rng(int(number(self.spec, "seed", 0)))
+            generator = np.random.default_rng(self._seed)
             sample = np.sort(generator.choice(self.n_rows, wanted, replace=False))
         try:
             index.train(self.rows.gather(sample))
@@ -212,6 +211,12 @@ def _factory(name: str, n_rows: int) -> str:
     if kind == "hnsw":
         return f"HNSW{size or 32}"
     return f"IVF{size or max(1, min(round(4 * n_rows**0.5), n_rows // _ROWS_PER_LIST))},Flat"
+
+
+def _n_lists(factory: str) -> int:
+    """Inverted lists of an IVF factory string, 0 for another."""
+    lists = re.search(r"IVF(\d+)", factory)
+    return int(lists[1]) if lists else 0
 
 
 def _create(spec: Spec, factory: str, dimension: int) -> Any:

@@ -20,11 +20,11 @@ def spec_text(spec: Spec) -> str:
     return f"{spec.target}?{options}" if options else spec.target
 
 
-def number(spec: Spec, option: str, default: float) -> float:
-    """An option as a finite number of at least 0.
+def number(spec: Spec, option: str, default: float, *, at_least: float = 0.0) -> float:
+    """An option as a finite number.
 
     Raises:
-        UsageError: it is something else.
+        UsageError: it is something else, or below `at_least`.
     """
     text = spec.options.get(option)
     if text is None:
@@ -32,9 +32,9 @@ def number(spec: Spec, option: str, default: float) -> float:
     try:
         value = float(text)
     except ValueError:
-        value = -1.0
-    if not 0 <= value < float("inf"):
-        raise UsageError(f"index {spec_text(spec)}: {option}={text} is not a number of at least 0")
+        value = float("nan")
+    if not at_least <= value < float("inf"):
+        raise UsageError(f"index {spec_text(spec)}: {option}={text} is not a number of at least {at_least:g}")
     return value
 
 
