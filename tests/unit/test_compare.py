@@ -205,7 +205,7 @@ class TestCompare:
 
     def test_to_dict_holds_every_field(self) -> None:
         found = compare(one(0.0, 1.0), one(1.0, 1.0))
-        assert Comparison.from_dict(found.to_dict()) == found
+        assert Comparison(**found.to_dict()) == found
 
     def test_what_one_question_leaves_undefined_is_null_in_json(self) -> None:
         plain = compare(one(0.0), one(1.0)).to_dict()
@@ -216,7 +216,6 @@ class TestCompare:
             1.0,
         )
         json.dumps(plain, allow_nan=False)
-        assert math.isnan(Comparison.from_dict(plain).p_t)
 
     @pytest.mark.parametrize(
         ("a", "b", "message"),

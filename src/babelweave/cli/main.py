@@ -12,7 +12,7 @@ import sys
 import typer
 
 from babelweave import __version__
-from babelweave.cli import data, encode, generate, index, search, tune, weave
+from babelweave.cli import compare, data, encode, evaluate, generate, index, report, search, tune, weave
 from babelweave.cli.console import say
 from babelweave.errors import BabelweaveError
 
@@ -48,6 +48,9 @@ app.command("weave")(weave.run)
 app.command("tune")(tune.run)
 app.command("index")(index.run)
 app.command("search")(search.run)
+app.command("evaluate")(evaluate.run)
+app.command("compare")(compare.run)
+app.command("report")(report.run)
 
 
 def main() -> None:

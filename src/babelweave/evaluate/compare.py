@@ -65,11 +65,6 @@ class Comparison:
         """JSON values; what too few questions leave undefined is None."""
         return {name: None if value != value else value for name, value in asdict(self).items()}
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Comparison:
-        fields: dict[str, Any] = {n: float("nan") if v is None else v for n, v in data.items()}
-        return cls(**fields)
-
 
 class Estimate(NamedTuple):
     """A mean and its 95 % interval (percentile bootstrap over questions)."""

@@ -10,6 +10,7 @@ give figures of different code on two machines. Here the providers are named; al
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -99,6 +100,12 @@ def coverage(qrels: Qrels, run: Run) -> Coverage:
     """Count the questions that only one side has."""
     answered = {q for q, docs, _ in run if docs}
     return Coverage(len(qrels), len(qrels.keys() - answered), len(set(run.query_ids) - qrels.keys()))
+
+
+def parse_names(text: str) -> list[str]:
+    """Measure names separated by commas, each once; commas inside brackets belong to a name."""
+    names = (name.strip() for name in re.split(r",(?![^(]*\))", text))
+    return list(dict.fromkeys(name for name in names if name))
 
 
 def _distinct_ranks(query_id: str, doc_ids: Sequence[str], scores: Sequence[float]) -> dict[str, float]:

@@ -138,7 +138,7 @@ def write_result(
     """Write a result folder; it appears whole or not at all."""
     with write_folder(folder, overwrite=overwrite) as aside:
         write_json(aside / "results.json", result.summary)
-        _write_per_query(aside / "per_query.parquet", result.scores)
+        write_per_query(aside / "per_query.parquet", result.scores)
         for subset, run in result.runs.items():
             write_run(aside / "runs" / f"{subset}.trec", run, tag="babelweave")
         if result.comparisons:
@@ -192,7 +192,8 @@ def read_per_query(folder: Path) -> dict[str, dict[str, Scores]]:
     }
 
 
-def _write_per_query(path: Path, scores: Table) -> None:
+def write_per_query(path: Path, scores: Table) -> None:
+    """Write the Parquet table `subset, query_id, measure, value`; it appears whole or not at all."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -7,16 +7,17 @@ compare_cards  two scorecards of one task to paired comparisons
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from babelweave.data.collection import Collection
 from babelweave.data.trec import read_qrels
 from babelweave.errors import DataError, UsageError
-from babelweave.evaluate.compare import Comparison, Correction, Estimate, compare, correct, estimate
+from babelweave.evaluate.compare import Comparison, Correction, compare, correct, estimate
 from babelweave.evaluate.measures import DEFAULT, Coverage, coverage, evaluate
 from babelweave.evaluate.token_recall import LIMITS, TokenRecall, token_recall
 from babelweave.records import Qrels, Query, Run, Scores
@@ -38,6 +39,17 @@ class Task:
     qrels: Qrels
     queries: Sequence[Query] = ()
     collection: Collection | None = None
+
+
+class Figure(NamedTuple):
+    """One mean and its 95 % interval; `over` is all questions, the macro mean, or a language."""
+
+    measure: str
+    over: str
+    n_questions: int
+    mean: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +97,35 @@ class Scorecard:
             for lang in sorted(set(langs.tolist()))
         }
 
-    def estimates(
-        self, measure: str, *, by_language: bool, seed: int = 0
-    ) -> Iterator[tuple[str, int, Estimate]]:
-        """Label, number of questions, mean and interval: the published mean first, then languages."""
-        label, parts = self.overall(measure)
-        yield label, len(self.scores[measure].query_ids), estimate(parts, seed)
-        for lang, scores in self.by_language(measure).items() if by_language else ():
-            yield lang, len(scores.query_ids), estimate({lang: scores}, seed)
+    def figures(self, *, by_language: bool = False, seed: int = 0) -> list[Figure]:
+        """For each measure its published mean, then its languages when asked; `seed` is the bootstrap's."""
+        rows = []
+        for measure in self.scores:
+            over, parts = self.overall(measure)
+            named = {over: parts}
+            if by_language:
+                named |= {lang: {lang: scores} for lang, scores in self.by_language(measure).items()}
+            for name, subsets in named.items():
+                n = sum(len(s.query_ids) for s in subsets.values())
+                rows.append(Figure(measure, name, n, *estimate(subsets, seed)))
+        return rows
+
+    def per_subset(self) -> dict[str, dict[str, Scores]]:
+        """Measure -> language, or `all` where none is known -> scores."""
+        return {
+            m: self.by_language(m) if self.languages else {"all": scores} for m, scores in self.scores.items()
+        }
+
+    def to_dict(self, figures: Sequence[Figure]) -> dict[str, Any]:
+        """JSON values: the figures, what was not scored, and what scored."""
+        return {
+            "figures": [figure._asdict() for figure in figures],
+            "coverage": asdict(self.coverage) if self.coverage else None,
+            "token_recall": {
+                m: {"n_short": r.n_short, "n_unscored": r.n_unscored} for m, r in self.recalls.items()
+            },
+            "signatures": {m: s.signature for m, s in self.scores.items()},
+        }
 
 
 def open_task(qrels: Path | None, collection: Path | None = None, split: str = "test") -> Task:

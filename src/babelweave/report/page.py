@@ -56,11 +56,16 @@ def write_page(
         UsageError: `path` exists and `overwrite` is not given, or is a folder.
         StorageError: the disk is full or refuses.
     """
+    check_target(path, overwrite=overwrite)
+    write_text(path, as_html(title, sections, signature, command))
+
+
+def check_target(path: Path, *, overwrite: bool) -> None:
+    """Refuse, before any work, a path that `write_page` would refuse."""
     if path.is_dir():
         raise UsageError(f"{path} is a folder; name a file, such as {path / 'report.html'}")
     if path.exists() and not overwrite:
         raise UsageError(f"{path} exists; choose another --out or pass --overwrite")
-    write_text(path, as_html(title, sections, signature, command))
 
 
 def as_html(title: str, sections: Sequence[Section], signature: Mapping[str, Any], command: str) -> str:
@@ -157,8 +162,8 @@ def _escape(text: Any) -> str:
 
 _CSS = """
 :root { color-scheme: light dark; --paper: #fff; --ink: #1a1c20; --soft: #5a606b; --rule: #d9dce2;
-  --tint: #f4f6f9; --link: #005a94; --series-1: #0072b2; --series-2: #e69f00; --series-3: #009e73; --series-4: #cc79a7;
-  --series-5: #56b4e9; --series-6: #d55e00; }
+  --tint: #f4f6f9; --link: #005a94; --series-1: #0072b2; --series-2: #e69f00; --series-3: #009e73;
+  --series-4: #cc79a7; --series-5: #56b4e9; --series-6: #d55e00; }
 @media (prefers-color-scheme: dark) { :root { --paper: #14161a; --ink: #e8eaee; --soft: #a3a9b5;
   --rule: #363b45; --tint: #1d2026; --link: #7cc4f5; --series-1: #4aa8e0; --series-5: #9fd6f5; } }
 * { box-sizing: border-box; }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from babelweave.evaluate.compare import Comparison
-from babelweave.evaluate.scorecard import MACRO, Scorecard
+from babelweave.evaluate.scorecard import MACRO, Figure, Scorecard
 from babelweave.report.tables import Cell, Column, Table
 
 PERCENT = "Measures in per cent."
@@ -33,8 +33,8 @@ def _figure_column(key: str) -> Column:
     return Column(key.removeprefix("n_"), "count") if key.startswith("n_") else Column(key, "percent")
 
 
-def scorecard_table(card: Scorecard, title: str, *, by_language: bool = False, seed: int = 0) -> Table:
-    """One run: a row per measure and, when asked, per language, with intervals; coverage in the notes."""
+def scorecard_table(card: Scorecard, figures: Sequence[Figure], title: str) -> Table:
+    """One run: a row per figure, and what was not scored in the notes."""
     columns = (
         Column("measure"),
         Column("over"),
@@ -42,16 +42,12 @@ def scorecard_table(card: Scorecard, title: str, *, by_language: bool = False, s
         Column("95 %", "percent"),
         Column("questions", "count"),
     )
-    rows: list[tuple[Cell, ...]] = [
-        (measure, label, found.mean, (found.low, found.high), n)
-        for measure in card.scores
-        for label, n, found in card.estimates(measure, by_language=by_language, seed=seed)
-    ]
-    return Table(title, columns, tuple(rows), (PERCENT, INTERVAL, *coverage_notes(card)))
+    rows = tuple((f.measure, f.over, f.mean, (f.low, f.high), f.n_questions) for f in figures)
+    return Table(title, columns, rows, (PERCENT, INTERVAL, *coverage_notes(card), *scorer_notes(card)))
 
 
 def coverage_notes(card: Scorecard) -> tuple[str, ...]:
-    """What was and was not scored, and by whom."""
+    """What was and was not scored."""
     notes = []
     if found := card.coverage:
         notes.append(
@@ -65,7 +61,12 @@ def coverage_notes(card: Scorecard) -> tuple[str, ...]:
             f"Questions left out, yes/no or without answer: {recall.n_unscored:,}; "
             f"with fewer tokens retrieved than the limit: {recall.n_short:,}{deeper}."
         )
-    return (*notes, *(f"Scored by {s}." for s in dict.fromkeys(x.signature for x in card.scores.values())))
+    return tuple(notes)
+
+
+def scorer_notes(card: Scorecard) -> tuple[str, ...]:
+    """Which code computed the measures."""
+    return tuple(f"Scored by {s}." for s in dict.fromkeys(x.signature for x in card.scores.values()))
 
 
 def comparison_table(
@@ -75,11 +76,13 @@ def comparison_table(
     name_a: str = "A",
     name_b: str = "B",
     family: str = "all rows",
+    notes: Sequence[str] = (),
 ) -> Table:
     """System B against A, one row per comparison; a star marks p below 0.05 after the correction.
 
     Args:
         family: which rows were corrected together.
+        notes: shown after the ones that explain the columns.
     """
     columns = (
         Column("measure"),
@@ -114,7 +117,7 @@ def comparison_table(
         )
         for c in comparisons
     )
-    return Table(title, columns, rows, comparison_notes(comparisons, family))
+    return Table(title, columns, rows, (*comparison_notes(comparisons, family), *notes))
 
 
 def significant(comparison: Comparison) -> bool:

@@ -188,16 +188,19 @@ FORMS: Mapping[str, Callable[[Table], str]] = {
 }
 
 
-def render(tables: Sequence[Table], form: str) -> str:
-    """Tables one below the other.
-
-    Args:
-        form: "text", "markdown", "latex" or "json" (an array when there are several).
-    Raises:
-        UsageError: another form.
-    """
+def check_form(form: str) -> None:
+    """Refuse, before any work, a form that `render` does not know."""
     if form not in FORMS:
         raise UsageError(f"unknown format {form!r}; {nearest(form, FORMS)}")
+
+
+def render(tables: Sequence[Table], form: str) -> str:
+    """Tables one below the other; JSON gives an array when there are several.
+
+    Raises:
+        UsageError: an unknown form.
+    """
+    check_form(form)
     parts = [FORMS[form](table) for table in tables]
     if form == "json" and len(parts) != 1:
         return "[" + ",\n".join(parts) + "]"
