@@ -63,7 +63,8 @@ def run(
     if a.is_dir():
         from babelweave.evaluate.results import compare_results, read_per_query
 
-        family, notes = "the rows of one measure", ()
+        family = "the rows of one measure"
+        notes: tuple[str, ...] = ()
         rows = compare_results(read_per_query(a), read_per_query(b), correction=correction.value, seed=seed)
     else:
         from babelweave.data.trec import read_run
