@@ -65,7 +65,10 @@ class Fuser(Protocol):
 
 @runtime_checkable
 class Index(Protocol):
-    """Vectors to nearest rows by inner product; larger is better."""
+    """Vectors to nearest rows by inner product; larger is better.
+
+    Hits come in our order with scores equal to `index.scoring.inner_products`, whatever finds them.
+    """
 
     @property
     def n_rows(self) -> int: ...
@@ -78,7 +81,9 @@ class Index(Protocol):
         """(q, d) -> k hits each; k beyond the rows pads with row -1, score -inf."""
         ...
 
-    def save(self, folder: Path) -> None: ...
+    def save(self, folder: Path) -> None:
+        """Write what a search needs beside the rows, which an index folder keeps as a store."""
+        ...
 
 
 @runtime_checkable
