@@ -175,10 +175,7 @@ def write_folder(folder: Path, *, overwrite: bool) -> Iterator[Path]:
         UsageError: `folder` is not empty and `overwrite` is not given, or what it holds is not ours.
         StorageError: the disk is full or refuses.
     """
-    if folder.is_dir() and any(folder.iterdir()):
-        if not overwrite:
-            raise UsageError(f"{folder} is not empty; choose another --out or pass --overwrite")
-        check_ours(folder)
+    check_target(folder, overwrite=overwrite)
     folder = folder.resolve()  # a name to add to, also for `.`
     aside = folder.with_name(folder.name + _ASIDE)
     with storing(folder):
@@ -195,6 +192,20 @@ def write_folder(folder: Path, *, overwrite: bool) -> Iterator[Path]:
             shutil.rmtree(replaced, ignore_errors=True)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def check_target(folder: Path, *, overwrite: bool) -> None:
+    """Refuse an output folder before any work is done for it.
+
+    Raises:
+        UsageError: it is not empty and `overwrite` is not given, or what it holds is not ours.
+    """
+    if folder.is_dir() and any(folder.iterdir()):
+        if not overwrite:
+            raise UsageError(f"{folder} is not empty; choose another --out or pass --overwrite")
+        check_ours(folder)
+    elif folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file; choose another --out")
 
 
 def check_ours(folder: Path) -> None:

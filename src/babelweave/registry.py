@@ -39,8 +39,8 @@ TABLE: dict[str, dict[str, Entry]] = {
         ),
     },
     "fuser": {
-        "mean": Entry("babelweave.weave.fusers.mean:MeanFuser", "(1 - alpha) p + alpha * mean of the queries"),
-        "sum": Entry("babelweave.weave.fusers.sum:SumFuser", "(1 - alpha) p + alpha * sum of the queries (xQG)"),
+        "mean": Entry("babelweave.weave.fusers.mean:MeanFuser", "(1 - alpha) p + alpha mean(q)"),
+        "sum": Entry("babelweave.weave.fusers.sum:SumFuser", "(1 - alpha) p + alpha sum(q), as in xQG"),
     },
     "index": {
         "exact": Entry("babelweave.index.exact:ExactIndex", "every row compared, with numpy; the oracle"),
@@ -48,9 +48,7 @@ TABLE: dict[str, dict[str, Entry]] = {
         "ivf": Entry(
             "babelweave.index.faiss:FaissIndex", "FAISS inverted lists; ivf1024?nprobe=128 sets the sizes"
         ),
-        "hnsw": Entry(
-            "babelweave.index.faiss:FaissIndex", "FAISS graph; hnsw32?efSearch=128 sets the sizes"
-        ),
+        "hnsw": Entry("babelweave.index.faiss:FaissIndex", "FAISS graph; hnsw32?efSearch=128 sets the sizes"),
         "bm25": Entry("babelweave.index.bm25:Bm25Index", "terms instead of vectors; bm25?k1=1.5&b=0.75"),
     },
     "dataset": {

@@ -12,7 +12,19 @@ import sys
 import typer
 
 from babelweave import __version__
-from babelweave.cli import compare, data, encode, evaluate, generate, index, report, search, tune, weave
+from babelweave.cli import (
+    benchmark,
+    compare,
+    data,
+    encode,
+    evaluate,
+    generate,
+    index,
+    report,
+    search,
+    tune,
+    weave,
+)
 from babelweave.cli.console import say
 from babelweave.errors import BabelweaveError
 
@@ -50,6 +62,7 @@ app.command("index")(index.run)
 app.command("search")(search.run)
 app.command("evaluate")(evaluate.run)
 app.command("compare")(compare.run)
+app.add_typer(benchmark.app, name="benchmark")
 app.command("report")(report.run)
 
 

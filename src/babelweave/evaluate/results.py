@@ -41,8 +41,8 @@ class BenchmarkResult:
     summary: dict[str, Any]
     scores: Table
     runs: Mapping[str, Run]
-    comparisons: Sequence[Comparison] = ()
-    seconds: Mapping[str, float] | None = None
+    comparisons: Sequence[Comparison]
+    seconds: Mapping[str, float]
 
 
 def groups(subsets: Iterable[str]) -> dict[str, list[str]]:
@@ -132,9 +132,7 @@ def _pick(scores: Mapping[str, Scores], subsets: Sequence[str]) -> dict[str, Sco
         raise DataError(f"the baseline lacks subset {error.args[0]!r}; run it on the same subsets") from None
 
 
-def write_result(
-    folder: Path, kind: str, result: BenchmarkResult, settings: Mapping[str, Any], *, overwrite: bool
-) -> None:
+def write_result(folder: Path, result: BenchmarkResult, *, overwrite: bool = False) -> None:
     """Write a result folder; it appears whole or not at all."""
     with write_folder(folder, overwrite=overwrite) as aside:
         write_json(aside / "results.json", result.summary)
@@ -147,10 +145,13 @@ def write_result(
                 {
                     "signature": "paired t-test; sign-flip randomisation test; percentile bootstrap 95 %; "
                     "questions as clusters",
-                    "comparisons": [c.to_dict() for c in result.comparisons],
+                    "comparisons": [
+                        {name: None if value != value else value for name, value in c.to_dict().items()}
+                        for c in result.comparisons
+                    ],
                 },
             )
-        seal(aside, "result", {"benchmark": kind, **settings})
+        seal(aside, "result", result.summary["signature"])
 
 
 def read_per_query(folder: Path) -> dict[str, dict[str, Scores]]:

@@ -32,8 +32,8 @@ class _Results(BaseModel):
     """`results.json` of every benchmark: one of `subsets` (mlqa, xquad-r) and `languages` (xor-retrieve)."""
 
     signature: dict[str, Any]
-    subsets: dict[str, dict[str, float]] = {}
-    languages: dict[str, dict[str, float]] = {}
+    subsets: dict[str, dict[str, int | float]] = {}
+    languages: dict[str, dict[str, int | float]] = {}
     ceiling: dict[str, float] = {}
     missing: list[str] = []
 

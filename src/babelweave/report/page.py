@@ -167,7 +167,7 @@ _CSS = """
 @media (prefers-color-scheme: dark) { :root { --paper: #14161a; --ink: #e8eaee; --soft: #a3a9b5;
   --rule: #363b45; --tint: #1d2026; --link: #7cc4f5; --series-1: #4aa8e0; --series-5: #9fd6f5; } }
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 66rem; padding: 2rem 1.25rem 4rem; background: var(--paper);
+body { margin: 0 auto; max-width: 72rem; padding: 2rem 1.25rem 4rem; background: var(--paper);
   color: var(--ink); font: 1rem/1.55 system-ui, "Segoe UI", "Noto Sans", sans-serif; }
 h1 { font-size: 1.75rem; line-height: 1.2; margin: 0 0 .5rem; }
 h2 { font-size: 1.2rem; margin: 2.5rem 0 .75rem; padding-top: .9rem; border-top: 1px solid var(--rule); }
@@ -177,9 +177,9 @@ nav ul { display: flex; flex-wrap: wrap; gap: .25rem 1.25rem; list-style: none; 
 .table { overflow-x: auto; margin-top: 1.25rem; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
 caption { text-align: start; font-weight: 600; padding-bottom: .4rem; }
-th, td { padding: .28rem .7rem; text-align: start; font-weight: 400; white-space: nowrap; }
+th, td { padding: .28rem .6rem; text-align: start; font-weight: 400; white-space: nowrap; }
 thead th { font-weight: 600; border-top: 2px solid var(--ink); border-bottom: 1px solid var(--ink);
-  vertical-align: bottom; }
+  vertical-align: bottom; white-space: normal; }
 tbody tr:nth-child(even) { background: var(--tint); }
 tbody tr:last-child > * { border-bottom: 2px solid var(--ink); }
 .number { text-align: end; }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from babelweave.evaluate.compare import Comparison
+from babelweave.evaluate.results import BenchmarkResult
 from babelweave.evaluate.scorecard import MACRO, Figure, Scorecard
 from babelweave.report.tables import Cell, Column, Table
 
@@ -89,10 +90,10 @@ def comparison_table(
         Column("over"),
         Column(name_a, "percent"),
         Column(name_b, "percent"),
-        Column(f"{name_b} - {name_a}", "points"),
+        Column("difference", "points"),
         Column("95 %", "points"),
         Column("p (t)", "p"),
-        Column("p (randomisation)", "p"),
+        Column("p (sign flip)", "p"),
         Column("p adjusted", "p"),
         Column("sig."),
         Column("better", "count"),
@@ -117,7 +118,7 @@ def comparison_table(
         )
         for c in comparisons
     )
-    return Table(title, columns, rows, (*comparison_notes(comparisons, family), *notes))
+    return Table(title, columns, rows, (*_comparison_notes(comparisons, name_a, name_b, family), *notes))
 
 
 def significant(comparison: Comparison) -> bool:
@@ -125,13 +126,46 @@ def significant(comparison: Comparison) -> bool:
     return comparison.p_adjusted < SIGNIFICANCE
 
 
-def comparison_notes(comparisons: Sequence[Comparison], family: str) -> tuple[str, ...]:
+def _comparison_notes(
+    comparisons: Sequence[Comparison], name_a: str, name_b: str, family: str
+) -> tuple[str, ...]:
     """What the columns mean and how p was adjusted."""
     names = {"holm": "Holm over", "bonferroni": "Bonferroni over", "none": "no correction over"}
     used = " and ".join(names[c] for c in dict.fromkeys(c.correction for c in comparisons))
     return (
-        f"{PERCENT} Differences in points. n: questions; one that stands in several subsets counts once.",
-        "p (t): paired t-test; p (randomisation): paired sign-flip test; both two-sided. "
+        f"{PERCENT} Difference: {name_b} minus {name_a}, in points. better, worse, n: questions; one that "
+        "stands in several subsets counts once.",
+        "p (t): paired t-test; p (sign flip): paired randomisation test; both two-sided. "
         f"p adjusted: of the randomisation test, {used} {family}. * below {SIGNIFICANCE}.",
         INTERVAL,
     )
+
+
+def benchmark_tables(result: BenchmarkResult) -> list[Table]:
+    """What a benchmark verb prints: means, every subset or language, the comparison."""
+    summary = result.summary
+    tables = []
+    if "subsets" in summary:
+        missing = (f"Not in the source: {', '.join(summary['missing'])}.",) if summary["missing"] else ()
+        tables.append(results_table("Every subset", summary["subsets"]))
+        tables.append(results_table("Means over subsets", summary["mean"], label="over", notes=missing))
+    else:
+        ceiling = summary["ceiling"]
+        rows = {
+            lang: {**figures, "answer ceiling": ceiling[lang]}
+            for lang, figures in summary["languages"].items()
+        }
+        rows[MACRO] = {**summary["macro"], "answer ceiling": ceiling["macro"]}
+        title = f"Answers found in {summary['n_passages']:,} passages"
+        tables.append(results_table(title, rows, label="language"))
+    if result.comparisons:
+        tables.append(
+            comparison_table(
+                result.comparisons,
+                "Against the baseline",
+                name_a="baseline",
+                name_b="this",
+                family="the rows of one measure",
+            )
+        )
+    return tables

@@ -1,0 +1,321 @@
+"""`babelweave benchmark`: published tasks, plain or woven, with tests against an earlier result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from babelweave.cli.console import Json, Overwrite, Seed, emit, say
+
+if TYPE_CHECKING:
+    from babelweave.evaluate.benchmarks.system import System
+    from babelweave.evaluate.results import BenchmarkResult
+    from babelweave.records import Passage
+
+app = typer.Typer(help="Run a published task and write figures, runs and per-question scores.")
+
+Source = Annotated[Path, typer.Option(help="The publisher's files: zip or folder.")]
+Out = Annotated[
+    Path | None, typer.Option(help="Result folder to write; without it figures are only printed.")
+]
+Subsets = Annotated[
+    str, typer.Option(help="all, or names such as en-de,es-zh: passage language, then question language.")
+]
+Encoder = Annotated[
+    str, typer.Option(help="SPEC of an encoder (see `encode --help`), or bm25?k1=..&b=.. for BM25.")
+]
+Weave = Annotated[bool, typer.Option("--weave", help="Weave with the lexical generator and the defaults.")]
+Generator = Annotated[str | None, typer.Option(help="Weave with this generator's queries (SPEC).")]
+Generated = Annotated[Path | None, typer.Option(help="Weave these queries: folder, .parquet or JSON.")]
+Languages = Annotated[
+    str | None,
+    typer.Option(help="Of the woven queries, separated by commas; all asked in but en if not given."),
+]
+PerLanguage = Annotated[int, typer.Option(min=1, help="Woven queries per passage and language.")]
+Fuser = Annotated[str, typer.Option(help="mean, or sum as in xQG.")]
+Alpha = Annotated[float | None, typer.Option(help="Share of the queries; the fuser's default if not given.")]
+Normalise = Annotated[bool, typer.Option("--normalise", help="Scale woven vectors to length 1.")]
+Weights = Annotated[str | None, typer.Option(help="Weight of a language's queries: ar=2,de=0.5.")]
+Measures = Annotated[str, typer.Option(help="ir_measures names, separated by commas.")]
+Depth = Annotated[int, typer.Option(min=1, help="Passages retrieved per question.")]
+Baseline = Annotated[Path | None, typer.Option(help="Result folder to test against, question by question.")]
+Distractors = Annotated[
+    Path | None, typer.Option(help="Collection folder, or corpus file, added to the pools of its languages.")
+]
+
+
+class Pool(StrEnum):
+    file = "file"
+    language = "language"
+
+
+class Unit(StrEnum):
+    passage = "passage"
+    sentence = "sentence"
+
+
+class Half(StrEnum):
+    tune = "tune"
+    report = "report"
+
+
+@app.command("mlqa")
+def mlqa(
+    source: Source,
+    out: Out = None,
+    split: Annotated[str, typer.Option(help="dev to choose on, test to report on.")] = "dev",
+    subsets: Subsets = "all",
+    half: Annotated[Half | None, typer.Option(help="Half of dev's questions; pools stay whole.")] = None,
+    pool: Annotated[
+        Pool, typer.Option(help="file: the passages of a subset's file, as MTEB; language: of all files.")
+    ] = Pool.file,
+    distractors: Distractors = None,
+    encoder: Encoder = "minilm",
+    weave: Weave = False,
+    generator: Generator = None,
+    generated: Generated = None,
+    languages: Languages = None,
+    per_language: PerLanguage = 5,
+    fuser: Fuser = "mean",
+    alpha: Alpha = None,
+    normalise: Normalise = False,
+    language_weights: Weights = None,
+    measures: Measures = "RR@10,R@100,nDCG@10",
+    depth: Depth = 100,
+    baseline: Baseline = None,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """MLQA as passage retrieval, by MTEB's protocol: up to 49 subsets of seven languages.
+
+    \b
+    Example: babelweave benchmark mlqa --source MLQA_V1.zip --encoder minilm --out plain/
+    Example: babelweave benchmark mlqa --source MLQA_V1.zip --weave --baseline plain/ --out woven/
+    """
+    from babelweave.data.mlqa import LANGUAGES
+    from babelweave.evaluate.benchmarks import mlqa as benchmark
+
+    _check(out, overwrite)
+    system = _system(
+        encoder,
+        weave,
+        generator,
+        generated,
+        languages,
+        per_language,
+        fuser,
+        alpha,
+        normalise,
+        language_weights,
+        seed,
+    )
+    result = benchmark.run(
+        source,
+        system.open(LANGUAGES, say),
+        _settings(measures, depth, baseline, seed),
+        split=split,
+        subsets=subsets,
+        half=half.value if half else None,
+        pool=pool.value,
+        distractors=_passages(distractors),
+    )
+    _finish(result, out, overwrite, as_json)
+
+
+@app.command("xquad-r")
+def xquad_r(
+    source: Source,
+    out: Out = None,
+    subsets: Subsets = "all",
+    unit: Annotated[Unit, typer.Option(help="passage: paragraphs; sentence: as LAReQA.")] = Unit.passage,
+    distractors: Distractors = None,
+    encoder: Encoder = "minilm",
+    weave: Weave = False,
+    generator: Generator = None,
+    generated: Generated = None,
+    languages: Languages = None,
+    per_language: PerLanguage = 5,
+    fuser: Fuser = "mean",
+    alpha: Alpha = None,
+    normalise: Normalise = False,
+    language_weights: Weights = None,
+    measures: Measures = "RR@10,R@100,nDCG@10,AP",
+    depth: Depth = 100,
+    baseline: Baseline = None,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """XQuAD-R (LAReQA): eleven languages, all parallel; `pooled` searches all of them at once.
+
+    AP of `pooled` counts one relevant passage per language; retrieve deeply (--depth) for its full value.
+
+    \b
+    Example: babelweave benchmark xquad-r --source xquad-r/ --subsets en-de,pooled --depth 2640 --out result/
+    """
+    from babelweave.data.xquad import read_release
+    from babelweave.evaluate.benchmarks import xquad_r as benchmark
+
+    _check(out, overwrite)
+    system = _system(
+        encoder,
+        weave,
+        generator,
+        generated,
+        languages,
+        per_language,
+        fuser,
+        alpha,
+        normalise,
+        language_weights,
+        seed,
+    )
+    result = benchmark.run(
+        source,
+        system.open(list(read_release(source)) if system.weaves else (), say),
+        _settings(measures, depth, baseline, seed),
+        subsets=subsets,
+        unit=unit.value,
+        distractors=_passages(distractors),
+    )
+    _finish(result, out, overwrite, as_json)
+
+
+@app.command("xor-retrieve")
+def xor_retrieve(
+    source: Source,
+    pool: Annotated[
+        Path, typer.Option(help="Collection folder, or corpus file, of English passages to search.")
+    ],
+    out: Out = None,
+    split: Annotated[str, typer.Option(help="dev or train.")] = "dev",
+    encoder: Encoder = "minilm",
+    weave: Weave = False,
+    generator: Generator = None,
+    generated: Generated = None,
+    languages: Languages = None,
+    per_language: PerLanguage = 5,
+    fuser: Fuser = "mean",
+    alpha: Alpha = None,
+    normalise: Normalise = False,
+    language_weights: Weights = None,
+    depth: Depth = 100,
+    baseline: Baseline = None,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """XOR-Retrieve: R@2kt and R@5kt per language, their macro mean, and the pool's answer ceiling.
+
+    \b
+    Example: babelweave benchmark xor-retrieve --source xor-tydi/ --pool english-pool/ --out result/
+    """
+    from babelweave.data.xor import LANGUAGES
+    from babelweave.evaluate.benchmarks import xor_retrieve as benchmark
+
+    _check(out, overwrite)
+    system = _system(
+        encoder,
+        weave,
+        generator,
+        generated,
+        languages,
+        per_language,
+        fuser,
+        alpha,
+        normalise,
+        language_weights,
+        seed,
+    )
+    result = benchmark.run(
+        source,
+        _passages(pool),
+        system.open(LANGUAGES, say),
+        _settings("", depth, baseline, seed),
+        split=split,
+    )
+    _finish(result, out, overwrite, as_json)
+
+
+def _system(
+    encoder: str,
+    weave: bool,
+    generator: str | None,
+    generated: Path | None,
+    languages: str | None,
+    per_language: int,
+    fuser: str,
+    alpha: float | None,
+    normalise: bool,
+    language_weights: str | None,
+    seed: int,
+) -> System:
+    from babelweave.evaluate.benchmarks.system import System
+    from babelweave.weave.fusers.spec import parse_weights
+
+    return System(
+        encoder=encoder,
+        weave=weave,
+        generator=generator,
+        generated=generated,
+        languages=languages.split(",") if languages else None,
+        per_language=per_language,
+        fuser=fuser,
+        alpha=alpha,
+        normalise=normalise,
+        language_weights=parse_weights(language_weights),
+        seed=seed,
+    )
+
+
+def _settings(measures: str, depth: int, baseline: Path | None, seed: int) -> Any:
+    from babelweave.evaluate.benchmarks.subsets import Settings
+    from babelweave.evaluate.measures import parse_names
+
+    names = parse_names(measures) if measures else ()
+    return Settings(names, depth, baseline, seed)
+
+
+def _passages(path: Path | None) -> Sequence[Passage]:
+    from babelweave.data.collection import Collection
+
+    if path is None:
+        return ()
+    found = Collection(path.parent, path, None) if path.is_file() else Collection.open(path)
+    return list(found.passages())
+
+
+def _check(out: Path | None, overwrite: bool) -> None:
+    """A benchmark can take long: a folder that cannot be written is refused before it starts."""
+    from babelweave.artifact import check_target
+
+    if out is not None:
+        check_target(out, overwrite=overwrite)
+
+
+def _finish(result: BenchmarkResult, out: Path | None, overwrite: bool, as_json: bool) -> None:
+    from babelweave.evaluate.results import write_result
+    from babelweave.report.summaries import benchmark_tables
+    from babelweave.report.tables import render
+
+    if out is not None:
+        write_result(out, result, overwrite=overwrite)
+        say(
+            f"{out}: results.json, per_query.parquet, runs/"
+            + (", comparison.json" if result.comparisons else "")
+        )
+    say("seconds: " + ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in result.seconds.items()))
+    emit(
+        {
+            **result.summary,
+            "comparisons": [c.to_dict() for c in result.comparisons],
+            "seconds": dict(result.seconds),
+        },
+        as_json=as_json,
+        text=lambda: render(benchmark_tables(result), "text"),
+    )

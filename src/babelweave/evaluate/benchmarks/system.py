@@ -1,0 +1,91 @@
+"""The system under test, as a command line names it, opened into a ranker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from babelweave.data.languages import canonical
+from babelweave.encode.spec import open_encoder
+from babelweave.errors import UsageError
+from babelweave.evaluate.benchmarks.rankers import Bm25Ranker, DenseRanker, Ranker, Weaving
+from babelweave.generate.queries import GeneratedQueries
+from babelweave.generate.spec import open_generator
+from babelweave.protocols import Generator
+from babelweave.weave.fusers.spec import open_fuser
+
+PER_LANGUAGE = 5
+"""Queries per passage and language, as in the released data of xQG."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class System:
+    """What to rank with.
+
+    Attributes:
+        encoder: SPEC of an encoder, or of BM25 (`bm25?k1=..&b=..`), which needs none.
+        weave: weave with the packaged generator and the defaults of the fuser. Implied by `generator` and
+            `generated`.
+        generator: SPEC of a generator, run over the pools.
+        generated: queries on disk instead.
+        languages: of the generated queries; all the benchmark asks in, but English, when None.
+        alpha: None is the fuser's default.
+    """
+
+    encoder: str
+    weave: bool = False
+    generator: str | None = None
+    generated: Path | None = None
+    languages: Sequence[str] | None = None
+    per_language: int = PER_LANGUAGE
+    fuser: str = "mean"
+    alpha: float | None = None
+    normalise: bool = False
+    language_weights: Mapping[str, float] = field(default_factory=dict)
+    seed: int = 0
+
+    @property
+    def weaves(self) -> bool:
+        return self.weave or self.generator is not None or self.generated is not None
+
+    def open(self, asked_in: Sequence[str], say: Callable[[str], None]) -> Ranker:
+        """Open encoder, generator and fuser.
+
+        Args:
+            asked_in: the languages of the benchmark's questions.
+            say: gets a line when the generator cannot write some of them.
+
+        Raises:
+            UsageError: a generator and generated queries at once, weaving with BM25, or an unknown name,
+                language or value.
+        """
+        if self.encoder.partition("?")[0] == "bm25":
+            if self.weaves:
+                raise UsageError("bm25 ranks by terms; there are no vectors to weave")
+            return Bm25Ranker(self.encoder)
+        weaving = self._weaving(asked_in, say) if self.weaves else None
+        return DenseRanker(open_encoder(self.encoder), weaving)
+
+    def _weaving(self, asked_in: Sequence[str], say: Callable[[str], None]) -> Weaving:
+        if self.generator is not None and self.generated is not None:
+            raise UsageError("give --generator or --generated, not both")
+        source: GeneratedQueries | Generator
+        if self.generated is not None:
+            source = GeneratedQueries.open(self.generated)
+        else:
+            source = open_generator(self.generator or "lexical")
+        if self.languages is None:
+            wanted = [lang for lang in asked_in if lang != "en"]
+            languages = [lang for lang in wanted if lang in source.languages]
+            if left_out := [lang for lang in wanted if lang not in source.languages]:
+                say(f"no generated queries in {', '.join(left_out)}: {self.generator or 'lexical'} has none")
+        else:
+            languages = [canonical(lang) for lang in self.languages]
+        fuser = open_fuser(
+            self.fuser,
+            alpha=self.alpha,
+            language_weights=self.language_weights,
+            normalise=self.normalise,
+        )
+        return Weaving(source, fuser, languages, self.per_language, self.seed)
