@@ -145,10 +145,7 @@ def write_result(folder: Path, result: BenchmarkResult, *, overwrite: bool = Fal
                 {
                     "signature": "paired t-test; sign-flip randomisation test; percentile bootstrap 95 %; "
                     "questions as clusters",
-                    "comparisons": [
-                        {name: None if value != value else value for name, value in c.to_dict().items()}
-                        for c in result.comparisons
-                    ],
+                    "comparisons": [c.to_dict() for c in result.comparisons],
                 },
             )
         seal(aside, "result", result.summary["signature"])
