@@ -25,6 +25,7 @@ from babelweave.generate.queries import GeneratedQueries
 from babelweave.protocols import Encoder, Fuser
 from babelweave.ranking import tie_keys, to_run, top_k
 from babelweave.records import EncoderSignature, Float32, Passage, Query, Run, Scores
+from babelweave.weave.fusers.arrays import check_alpha
 from babelweave.weave.stream import QueryMeans, plan_weave, query_means
 
 ALPHAS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.26, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -166,7 +167,7 @@ def tune(
     def with_weights(weights: Mapping[str, float]) -> Callable[[float], Fuser]:
         return lambda alpha: make(alpha=alpha, language_weights=weights, normalise=normalise)
 
-    swept = sorted({0.0, *alphas})
+    swept = sorted({0.0, *map(check_alpha, alphas)})
     weights = dict(language_weights or {})
     rows = list(_sweep(dev, score, with_weights(weights), swept, weights, linear=not normalise))
     plain, measures = rows[0], tuple(rows[0].values)

@@ -1,0 +1,148 @@
+"""Weaving a collection: the formula through the whole stream, resume, counts, refusals."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from babelweave.encode.store import VectorStore
+from babelweave.errors import DataError, UsageError
+from babelweave.generate.queries import GeneratedQueries
+from babelweave.records import Encoded, Passage, Role
+from babelweave.weave.fusers.mean import MeanFuser
+from babelweave.weave.fusers.sum import SumFuser
+from babelweave.weave.stream import plan_weave, query_means, weave_collection, weave_vectors
+from vector_cases import LetterEncoder
+
+PASSAGES = [Passage(f"d{i:02}", f"passage number {i} of many", "en") for i in range(23)]
+QUERIES = {
+    f"d{i:02}": {
+        "de": [f"frage {i}", "dieselbe frage"][: 1 + i % 2],
+        "es": [f"pregunta {i % 3}"] * (i % 4 != 0),
+    }
+    for i in range(23)
+    if i % 5
+} | {"elsewhere": {"de": ["x"]}}
+ENCODER = LetterEncoder(max_tokens_query=12)
+
+
+class Interrupted(LetterEncoder):
+    """Stops at the third call, as Ctrl-C would."""
+
+    n_calls = 0
+
+    def encode(self, texts: Sequence[str], role: Role) -> Encoded:
+        self.n_calls += 1
+        if self.n_calls == 3:
+            raise KeyboardInterrupt
+        return super().encode(texts, role)
+
+
+@pytest.fixture
+def generated(tmp_path: Path) -> GeneratedQueries:
+    (tmp_path / "q.json").write_text(json.dumps(QUERIES), encoding="utf-8")
+    return GeneratedQueries.open(tmp_path / "q.json")
+
+
+def expected(doc_id: str, text: str, alpha: float, languages: Sequence[str], per_language: int) -> np.ndarray:
+    passage = ENCODER.encode([text], "passage").vectors[0].astype(np.float64)
+    texts = [q for lang in languages for q in QUERIES.get(doc_id, {}).get(lang, [])[:per_language]]
+    return (1 - alpha) * passage + alpha * ENCODER.encode(texts, "query").vectors.astype(np.float64).sum(
+        axis=0
+    )
+
+
+def weave(generated: GeneratedQueries, folder: Path, encoder: LetterEncoder = ENCODER) -> VectorStore:
+    weave_collection(
+        lambda: PASSAGES, generated, encoder, SumFuser(alpha=0.2), folder, per_language=1, shard_size=7
+    )
+    return VectorStore.open(folder, checksums=True)
+
+
+def test_the_store_holds_the_formula_and_says_what_was_done(
+    generated: GeneratedQueries, tmp_path: Path
+) -> None:
+    store = weave(generated, tmp_path / "woven")
+    assert list(store.doc_ids) == [p.doc_id for p in PASSAGES]
+    for row, passage in zip(store.rows(range(23)), PASSAGES, strict=True):
+        np.testing.assert_allclose(
+            row, expected(passage.doc_id, passage.text, 0.2, ["de", "es"], 1), atol=1e-5
+        )
+    assert store.signature == ENCODER.signature
+    settings = store.manifest.settings
+    assert settings["fuser"] == {"name": "sum", "alpha": 0.2, "language_weights": {}, "normalise": False}
+    assert (settings["languages"], settings["per_language"]) == (["de", "es"], 1)
+    assert settings["generated"] == generated.digest
+    with_queries = [q for d, q in QUERIES.items() if d != "elsewhere"]
+    n_es = sum(bool(q["es"]) for q in with_queries)
+    counts = store.manifest.counts
+    assert counts["passages"] == counts["rows"] == 23
+    assert counts["passages_without_queries"] == 5
+    assert counts["queries.de"] == len(with_queries) == 18
+    assert counts["queries.es"] == n_es
+    assert counts["queries"] == 18 + n_es
+
+
+def test_resuming_gives_the_same_bytes(generated: GeneratedQueries, tmp_path: Path) -> None:
+    weave(generated, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        weave(generated, tmp_path / "killed", Interrupted(max_tokens_query=12))
+    with pytest.raises(DataError, match="unfinished"):
+        VectorStore.open(tmp_path / "killed")
+    weave(generated, tmp_path / "killed")
+    files = {p.name: p.read_bytes() for p in (tmp_path / "whole").iterdir()}
+    assert {p.name: p.read_bytes() for p in (tmp_path / "killed").iterdir()} == files
+
+
+def test_another_fuser_does_not_continue_the_store(generated: GeneratedQueries, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        weave(generated, tmp_path / "w", Interrupted(max_tokens_query=12))
+    with pytest.raises(UsageError, match="fuser"):
+        weave_collection(
+            lambda: PASSAGES, generated, ENCODER, MeanFuser(), tmp_path / "w", per_language=1, shard_size=7
+        )
+
+
+def test_blocks_do_not_matter_and_repeats_are_encoded_once(generated: GeneratedQueries) -> None:
+    doc_ids = [p.doc_id for p in PASSAGES]
+    vectors = ENCODER.encode([p.content for p in PASSAGES], "passage").vectors
+    fuser = MeanFuser(alpha=0.4, language_weights={"de": 2})
+    one = weave_vectors(vectors, doc_ids, generated.lookup, ENCODER, fuser, ["es", "de"])
+    for block_size in (1, 4, 23):
+        other = weave_vectors(
+            vectors, doc_ids, lambda _: QUERIES, ENCODER, fuser, ["es", "de"], block_size=block_size
+        )
+        np.testing.assert_allclose(other.vectors, one.vectors, atol=1e-6)
+        assert other.counts["queries"] == one.counts["queries"]
+    assert one.counts["truncated_queries"] == 1, "'dieselbe frage' stands often and is encoded once"
+
+
+def test_query_means_are_enough_for_every_fuser(generated: GeneratedQueries) -> None:
+    doc_ids = [p.doc_id for p in PASSAGES]
+    vectors = ENCODER.encode([p.content for p in PASSAGES], "passage").vectors
+    means = query_means(doc_ids, generated.lookup, ENCODER, ("de", "es"), block_size=4)
+    assert means.counts[:, 0].tolist() == [len(QUERIES.get(d, {}).get("de", [])) for d in doc_ids]
+    for fuser in (SumFuser(alpha=0.3, language_weights={"es": 3}), MeanFuser(alpha=0.7, normalise=True)):
+        woven = weave_vectors(vectors, doc_ids, generated.lookup, ENCODER, fuser, ["de", "es"])
+        from_means = fuser.fuse(vectors, means.means, means.counts, means.languages)[:, 0]
+        np.testing.assert_allclose(from_means, woven.vectors, atol=1e-5)
+
+
+def test_queries_of_another_collection_are_refused(generated: GeneratedQueries, tmp_path: Path) -> None:
+    plan = plan_weave(PASSAGES, generated)
+    assert plan == (23, 5, 1)
+    strangers = [p._replace(doc_id=f"x{p.doc_id}") for p in PASSAGES]
+    with pytest.raises(DataError, match="none of its 19 doc_ids"):
+        weave_collection(lambda: strangers, generated, ENCODER, MeanFuser(), tmp_path / "w")
+    assert not (tmp_path / "w").exists()
+
+
+def test_bad_requests(generated: GeneratedQueries, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="'fr'"):
+        weave_collection(lambda: PASSAGES, generated, ENCODER, MeanFuser(), tmp_path / "w", languages=["fr"])
+    with pytest.raises(UsageError, match="at least 1"):
+        weave_collection(lambda: PASSAGES, generated, ENCODER, MeanFuser(), tmp_path / "w", per_language=0)

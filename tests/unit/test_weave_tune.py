@@ -1,0 +1,115 @@
+"""Tuning: the linear sweep equals fusing anew, and the choice follows the rule."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from babelweave.artifact import read_json
+from babelweave.errors import DataError, UsageError
+from babelweave.evaluate.measures import evaluate
+from babelweave.ranking import tie_keys, to_run, top_k
+from babelweave.records import Query, Run, Scores
+from babelweave.weave.fusers.spec import open_fuser
+from babelweave.weave.stream import QueryMeans
+from babelweave.weave.tune import Dev, Tuning, parse_alphas, tune, write_tuning
+from vector_cases import signature
+
+N, D = 30, 6
+LANG = {f"q{i}": "de" if i % 2 else "fr" for i in range(N)}
+
+
+def dev(seed: int = 0) -> Dev:
+    """Questions lie near the German mean of their passage and have nothing to do with the Arabic one."""
+    draw = np.random.default_rng(seed)
+    passages = draw.standard_normal((N, D), dtype=np.float32)
+    means = draw.standard_normal((N, 2, D), dtype=np.float32)
+    counts = np.array([[3, i % 3] for i in range(N)])
+    means[counts == 0] = 0
+    questions = means[:, 0] + 0.3 * draw.standard_normal((N, D), dtype=np.float32)
+    queries = [Query(query_id, "?", lang) for query_id, lang in LANG.items()]
+    doc_ids = [f"d{i}" for i in range(N)]
+    return Dev(queries, questions, doc_ids, passages, QueryMeans(("de", "ar"), means, counts), signature(D))
+
+
+QRELS = {f"q{i}": {f"d{i}": 1} for i in range(N)}
+
+
+def score(run: Run) -> list[Scores]:
+    return evaluate(QRELS, run, ["RR@10", "R@100"])
+
+
+@pytest.mark.parametrize("fuser", ["sum", "mean"])
+@pytest.mark.parametrize("normalise", [False, True])
+def test_every_row_is_what_fusing_and_searching_gives(fuser: str, normalise: bool) -> None:
+    data = dev()
+    weights = {"ar": 0.5}
+    tuning = tune(data, score, fuser=fuser, alphas=[0.3, 0.8], normalise=normalise, language_weights=weights)
+    assert [row.alpha for row in tuning.rows] == [0.0, 0.3, 0.8]
+    for row in tuning.rows:
+        how = open_fuser(fuser, alpha=row.alpha, language_weights=weights, normalise=normalise)
+        woven = how.fuse(data.passage_vectors, data.generated.means, data.generated.counts, ("de", "ar"))[
+            :, 0
+        ]
+        hits = top_k(data.query_vectors @ woven.T, 100, tie_keys(data.doc_ids))
+        found = evaluate(QRELS, to_run([q.query_id for q in data.queries], hits, data.doc_ids), ["RR@10"])[0]
+        by_lang = {
+            lang: np.mean([v for q, v in zip(found.query_ids, found.values, strict=True) if LANG[q] == lang])
+            for lang in ("de", "fr")
+        }
+        assert row.values["RR@10"]["de"] == pytest.approx(by_lang["de"])
+        assert row.values["RR@10"]["fr"] == pytest.approx(by_lang["fr"])
+        assert row.values["RR@10"]["mean"] == pytest.approx(np.mean(list(by_lang.values())))
+
+
+def test_the_best_mean_wins_and_weights_find_the_language_that_helps() -> None:
+    tuning = tune(dev(), score, alphas=[0.2, 0.5, 0.9], search_weights=True)
+    means = [row.values["RR@10"]["mean"] for row in tuning.rows]
+    assert tuning.best.values["RR@10"]["mean"] == max(means)
+    assert tuning.best.alpha > 0
+    assert tuning.best.language_weights.get("ar", 1.0) < 1.0
+    assert tuning.plain == tuning.rows[0]
+    gains = tuning.gains(tuning.best)["RR@10"]
+    assert gains["de"] == tuning.best.values["RR@10"]["de"] - tuning.plain.values["RR@10"]["de"]
+
+
+def test_a_tie_goes_to_the_smaller_alpha_and_losers_are_named() -> None:
+    def flat(run: Run) -> list[Scores]:
+        return [Scores("RR@10", tuple(QRELS), np.full(N, 0.5))]
+
+    assert tune(dev(), flat, alphas=[0.9, 0.1]).best.alpha == 0
+
+    calls: list[Run] = []
+
+    def trading(run: Run) -> list[Scores]:
+        calls.append(run)
+        german = np.array([0.2 if i % 2 else 0.9 for i in range(N)])
+        return [Scores("RR@10", tuple(QRELS), german if len(calls) > 1 else np.full(N, 0.5))]
+
+    tuning = tune(dev(), trading, alphas=[0.5])
+    assert tuning.best.alpha == 0.5
+    assert tuning.losers == {"de": pytest.approx(0.3)}
+
+
+def test_refusals() -> None:
+    with pytest.raises(UsageError, match="alpha"):
+        tune(dev(), score, alphas=[2])
+    with pytest.raises(UsageError, match="unknown fuser"):
+        tune(dev(), score, fuser="max product")
+    with pytest.raises(DataError, match="no measure"):
+        tune(dev(), lambda _: [])
+    assert parse_alphas("0,.5") == (0.0, 0.5)
+    with pytest.raises(UsageError, match="alphas"):
+        parse_alphas("0,half")
+
+
+def test_what_is_written_can_be_read(tmp_path: Path) -> None:
+    tuning: Tuning = tune(dev(), score, alphas=[0.5])
+    write_tuning(tuning, tmp_path / "t", settings={}, inputs={})
+    data = read_json(tmp_path / "t" / "tuning.json")
+    assert data["best"]["alpha"] == tuning.best.alpha
+    assert len(data["rows"]) == 2
+    with pytest.raises(UsageError, match="overwrite"):
+        write_tuning(tuning, tmp_path / "t", settings={}, inputs={})
