@@ -89,7 +89,7 @@ def _quiet() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-def adapt(model: Any, folder: Path, *, pooling: str | None, normalise: bool | None) -> None:
+def adapt(model: Any, folder: Path, name: str, *, pooling: str | None, normalise: bool | None) -> None:
     """Set pooling and normalisation where asked; say what was assumed where the model does not tell.
 
     Raises:
@@ -105,7 +105,7 @@ def adapt(model: Any, folder: Path, *, pooling: str | None, normalise: bool | No
     elif not (folder / "modules.json").is_file():
         logger.warning(
             "%s does not say how it pools; %s pooling is assumed (set pooling=mean|cls|last|max)",
-            folder.name,
+            name,
             pooling_name(model),
         )
     if normalise is not None and normalise != is_normalised(model):

@@ -66,7 +66,7 @@ class TransformerEncoder:
             raise UsageError(f"batch_tokens={batch_tokens}: must be at least 1")
         self.model, folder = models.open_model(target, revision=revision)
         name = name or target.rstrip("/").rsplit("/", 1)[-1]
-        models.adapt(self.model, folder, pooling=pooling, normalise=normalise)
+        models.adapt(self.model, folder, name, pooling=pooling, normalise=normalise)
         self._budget = batch_tokens or BATCH_TOKENS.get(self.model.device.type, BATCH_TOKENS["cuda"])
         self._bfloat16 = precision == "bfloat16" or (precision == "auto" and has_bfloat16(self.model.device))
         prompts = {"query": prompt_query, "passage": prompt_passage}
