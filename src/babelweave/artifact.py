@@ -266,7 +266,7 @@ def read_manifest(folder: Path, kind: str, *, checksums: bool = False) -> Manife
     except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise DataError(f"{path}: not a manifest of this version ({error})") from error
     if manifest.kind != kind:
-        raise DataError(f"{folder}: is a {manifest.kind}, expected a {kind}")
+        raise DataError(f"{folder}: is a {manifest.kind}, not the {kind} needed here")
     for name, (size, sha256) in files.items():
         file = inside(folder, name)
         if not file.is_file():

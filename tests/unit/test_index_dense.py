@@ -141,6 +141,7 @@ class TestSpecs:
             ("ivf?efSearch=3", "no option 'efSearch'"),
             ("ivf?nprobe=many", "nprobe=many is not a number"),
             ("flat?refine=0.5", "refine=0.5 is not a number of at least 1"),
+            ("flat?threads=2", "no option 'threads'"),
             ("ivf?nprobe=0", "nprobe=0"),
             ("flat?seed=nan", "seed=nan"),
             ("flat?refine", "not key=value"),

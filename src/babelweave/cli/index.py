@@ -33,7 +33,8 @@ def run(
       IVF256,PQ32    any FAISS index factory string
       bm25           terms of any script; k1=1.5, b=0.75
       Options of FAISS indexes beside these: refine (candidates scored exactly per hit, default 4),
-      seed (of the training sample, default 0).
+      seed (of the training sample, default 0); of graphs: threads (default 1; with more the build is
+      faster, and another each time).
     \b
     Scores are exact inner products whatever the kind of index; the vectors are linked into the
     index folder (copied across file systems), which then needs nothing else.

@@ -74,7 +74,8 @@ class ExactIndex:
                 f"row {row} of the index gives scores that are not finite; encode the passages again"
             )
         margin = rounding_margin(queries, longest)
-        query_of, column = np.nonzero(_may_enter(products, k, best.scores[:, -1], margin))
+        wanted = _may_enter(products, k, best.scores[:, -1], margin)
+        query_of, column = np.divmod(np.flatnonzero(wanted), len(block))
         scores = self.rows.score(queries, query_of, first + column)
         old, place = np.nonzero(best.rows >= 0)
         return top_pairs(

@@ -38,14 +38,15 @@ class FaissIndex:
     Args:
         spec: `flat`, `ivf`, `ivf1024`, `hnsw`, `hnsw32` or an index factory string; options `nprobe`
             (lists visited; an eighth of them, at least 16), `efSearch` (64, and at least the candidates
-            fetched), `refine` (4: candidates fetched per hit), `seed` (0: of the training sample).
+            fetched), `refine` (4: candidates fetched per hit), `seed` (0: of the training sample),
+            `threads` (1: that build a graph; they race for links, so with more two builds may differ).
         dimension: d.
         keys: tie keys (n,) from `ranking.tie_keys`; without, the higher row wins a tie.
         cosine: compare by cosine (`scoring.scores_by_cosine`).
     Raises:
         UsageError: FAISS does not know the factory string, or an option is unknown.
 
-    The build is deterministic: seeded sample, fixed blocks, one thread where threads would race (HNSW).
+    The build is deterministic: a seeded sample, fixed blocks, one thread for a graph unless told otherwise.
     `flat` gives the hits of `ExactIndex` to the bit.
     """
 
@@ -60,7 +61,8 @@ class FaissIndex:
         factory = _factory(spec.target, 1)
         _create(spec, factory, dimension)
         effort = [name for name, part in (("nprobe", "IVF"), ("efSearch", "HNSW")) if part in factory]
-        refuse_unknown(spec, [*effort, "refine", "seed"])
+        refuse_unknown(spec, [*effort, "refine", "seed", *(["threads"] if "HNSW" in factory else [])])
+        self._graph_threads = int(number(spec, "threads", 1, at_least=1))
         self._refine = number(spec, "refine", _REFINE, at_least=1)
         self._seed = int(number(spec, "seed", 0))
         self._effort = {name: number(spec, name, _EFFORT[name], at_least=1) for name in effort}
@@ -140,7 +142,7 @@ class FaissIndex:
             self._train(index)
         threads = faiss.omp_get_max_threads()
         if "HNSW" in self.factory:
-            faiss.omp_set_num_threads(1)  # its threads race for links: two builds would differ
+            faiss.omp_set_num_threads(self._graph_threads)
         try:
             for first, block in self.rows.blocks(_ROWS_AT_ONCE):
                 if not np.isfinite(block).all():
