@@ -16,6 +16,7 @@ from babelweave.cli import (
     benchmark,
     compare,
     data,
+    demo,
     encode,
     evaluate,
     generate,
@@ -64,6 +65,7 @@ app.command("evaluate")(evaluate.run)
 app.command("compare")(compare.run)
 app.add_typer(benchmark.app, name="benchmark")
 app.command("report")(report.run)
+app.command("demo")(demo.run)
 
 
 def main() -> None:
