@@ -51,7 +51,7 @@ class Server:
         server = self
 
         class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:  # noqa: N802 (the name http.server calls)
+            def do_POST(self) -> None:
                 question = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 server.paths.append(self.path)
                 server.questions.append(question)
@@ -248,7 +248,7 @@ def test_endless_answer_is_cut_off(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["ftp://host/v1", "host/v1", "http://", "http://user:word@host/v1", "http://[x/v1"]
+    "url", ["ftp://host/v1", "host/v1", "http://", "http://user:word@host/v1", "http://host:port/v1"]
 )
 def test_bad_address(url: str) -> None:
     with pytest.raises(UsageError, match="url"):
