@@ -64,14 +64,16 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_collection(folder / "beir", PASSAGES, QUERIES, {"dev": {"q1": {"p0": 1}}}, settings={})
     write_static_encoder(folder / "encoder", WORDS)
     write_cross_encoder(folder / "model", WORDS)
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
     for arguments in (
         ["encode", "beir", "--encoder", "encoder", "--out", "store"],
         ["index", "store", "--spec", "flat", "--out", "dense"],
         ["index", "beir", "--spec", "bm25", "--out", "bm25"],
     ):
-        command = [sys.executable, "-m", "babelweave", *arguments]
-        subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            patch.setattr(sys, "argv", ["babelweave", *arguments])
+            with pytest.raises(SystemExit, match="^0$"):
+                main()
     return folder
 
 
