@@ -53,23 +53,21 @@ def test_english_endings(form: str, lemma: str) -> None:
 
 
 def test_one_question_a_sentence_with_the_year_or_number_left_out() -> None:
-    assert set(ask(D1, "de")) == {
+    assert set(ask(D1, "de", 2)) == {
         "Wann war Dampfmaschine bauen Paris?",
-        "Was ist Bank stood Fluss?",
-        "Wie viele Phloem cells?",
+        "Was ist Bank Fluss?",
     }
 
 
 def test_keywords_leave_nothing_out() -> None:
-    assert set(ask(D1, "es", form="keywords")) == {
+    assert set(ask(D1, "es", 2, form="keywords")) == {
         "máquina de vapor construir París 1854",
-        "banco stood río",
-        "Phloem 12 cells",
+        "banco río",
     }
 
 
-def test_other_scripts_keep_names_and_numbers_only() -> None:
-    assert ask(D1, "ar", form="keywords") == ["باريس 1854", "بنك نهر", "12"]
+def test_words_without_a_translation_are_left_out() -> None:
+    assert ask(D1, "ar", 2, form="keywords") == ["باريس 1854", "بنك نهر"]
 
 
 def test_names_without_an_entry_stay_names() -> None:
@@ -80,7 +78,7 @@ def test_names_without_an_entry_stay_names() -> None:
 
 def test_the_topic_stands_in_every_query() -> None:
     queries = ask(D1, "de", topic=1)
-    assert len(queries) == 3
+    assert len(queries) > 1
     assert all("Paris" in q for q in queries)
 
 
@@ -90,9 +88,9 @@ def test_other_source_languages_and_the_own_language() -> None:
 
 
 def test_more_queries_draw_other_translations() -> None:
-    few, many = ask(D1, "de", 3, form="keywords"), ask(D1, "de", 9, form="keywords")
-    assert many[:3] == few
-    assert len(set(many)) == len(many) > 3
+    few, many = ask(D1, "de", 2, form="keywords"), ask(D1, "de", 9, form="keywords")
+    assert many[:2] == few
+    assert len(set(many)) == len(many) > 2
     drawn = {q for seed in range(20) for q in ask(D1, "de", 9, seed, form="keywords")}
     assert any("errichten" in q for q in drawn)
 
@@ -106,7 +104,8 @@ def test_account_counts_terms_left_out() -> None:
     made = LexicalGenerator(lexicon=LEXICON)
     # bank stood river | steam engine, build, paris, 1854 | phloem 12 cells
     assert made.account([D1], "ar") == {"terms": 10, "untranslated_terms": 5}
-    assert made.account([D1], "de") == {"terms": 10, "untranslated_terms": 0}
+    assert made.account([D1], "de") == {"terms": 10, "untranslated_terms": 3}
+    assert made.account([D1], "en") == {"terms": 10, "untranslated_terms": 0}
 
 
 @pytest.mark.parametrize("options", [{"form": "poem"}, {"terms": 0}, {"topic": -1}, {"terms": 2, "topic": 3}])

@@ -41,9 +41,10 @@ class LexicalGenerator:
     of its meanings: a word of many meanings says little. The sentences with the most salience come first;
     terms already asked about count half, so the n queries spread over the passage.
 
-    What the lexicon cannot translate: names and numbers are kept as they are, and words of one meaning
-    too where both languages share a script (technical terms are much alike). Others are left out and
-    counted.
+    Numbers, and names the lexicon has no word for, are kept as they are; between languages of one script
+    so is a name that the lexicon knows only as a common noun. Other words without a translation are left
+    out and counted: kept, they cost Vietnamese questions 3 points of RR@10 on MLQA dev (tune half) and
+    gained German ones nothing. A sentence with nothing but numbers to show is not asked about.
 
     Args:
         lexicon: what translates, or the path of its file; None takes `lexicon.default_lexicon()`.
@@ -133,7 +134,7 @@ class LexicalGenerator:
         self, sentences: Sequence[_Sentence], topic: Sequence[Term], asked_about: Counter[str]
     ) -> Iterator[_Sentence]:
         """Each sentence once, always the one whose best terms are the most salient and least asked about."""
-        left = [s for s in sentences if s.terms]
+        left = [s for s in sentences if any(not t.is_number() for t in s.terms)]
         while left:
             best = max(
                 range(len(left)),
@@ -170,8 +171,7 @@ class LexicalGenerator:
         # "Bush" is in the lexicon as a plant only: a name that languages of one script share as it is.
         keeps = term.kind == "name" and same_script and not self._lexicon.spelled(term.surface, source)
         found = self._lexicon.translate(term.lemma, source, target) if term.lemma and not keeps else ()
-        shared = term.kind == "name" or (same_script and self._n_meanings(term, source) == 1)
-        return found or ((term.surface,) if shared else ())
+        return found or ((term.surface,) if term.kind == "name" else ())
 
     def _read_sentences(self, text: str, lang: str) -> tuple[_Sentence, ...]:
         sentences = read_terms(text, lang, self._lexicon)
@@ -186,11 +186,9 @@ class LexicalGenerator:
     def _specificity(self, term: Term, lang: str) -> float:
         if term.kind == "name":
             return _NAME_WEIGHT
-        return 1 / (1 + math.log(self._n_meanings(term, lang)))
-
-    def _n_meanings(self, term: Term, lang: str) -> int:
-        """A word the lexicon does not have is taken for a rare one, of one meaning."""
-        return len(self._lexicon.meanings(term.lemma, lang)) if term.lemma else 1
+        # A word the lexicon does not have is taken for a rare one, of one meaning.
+        n_meanings = len(self._lexicon.meanings(term.lemma, lang)) if term.lemma else 1
+        return 1 / (1 + math.log(n_meanings))
 
 
 def _worth(term: Term, sentence: _Sentence, asked_about: Counter[str]) -> float:
