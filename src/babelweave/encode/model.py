@@ -30,7 +30,7 @@ _TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "
 _WEIGHT_FILES = ("*.safetensors", "pytorch_model*.bin")
 _LENGTH_WITHOUT_POSITIONS = 512
 """Tokens read by a model that states no limit and has none in its positions (T5 and relatives): the
-length mT5 was pre-trained with (Xue et al. 2021, section 3.1 follows T5's 512)."""
+length T5 was pre-trained with (Raffel et al. 2020, section 3.1.2)."""
 
 
 def open_model(target: str, *, revision: str | None = None) -> tuple[Any, Path]:
@@ -41,8 +41,9 @@ def open_model(target: str, *, revision: str | None = None) -> tuple[Any, Path]:
     Raises:
         DataError: no model there, broken files, or it needs code of its own.
     """
-    folder = Path(target)
+    folder = Path(target).expanduser()
     if folder.is_dir():
+        target = str(folder)
         if not any((folder / name).is_file() for name in ("modules.json", "config.json")):
             raise DataError(f"{target}: no encoder here (neither modules.json nor config.json)")
     elif folder.exists() or target.startswith((".", "/", "~")):

@@ -7,9 +7,7 @@ from pathlib import Path
 from babelweave import registry
 from babelweave.errors import UsageError
 from babelweave.protocols import Encoder
-from babelweave.spec import Spec, options_of, parse_spec, read_options
-
-__all__ = ["Spec", "open_encoder", "options_of", "parse_spec", "read_options"]
+from babelweave.spec import parse_spec, read_options
 
 
 def open_encoder(spec: str) -> Encoder:

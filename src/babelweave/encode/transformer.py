@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -65,7 +66,7 @@ class TransformerEncoder:
         if batch_tokens is not None and batch_tokens < 1:
             raise UsageError(f"batch_tokens={batch_tokens}: must be at least 1")
         self.model, folder = models.open_model(target, revision=revision)
-        name = name or target.rstrip("/").rsplit("/", 1)[-1]
+        name = name or Path(target).expanduser().resolve().name
         models.adapt(self.model, folder, name, pooling=pooling, normalise=normalise)
         self._budget = batch_tokens or BATCH_TOKENS.get(self.model.device.type, BATCH_TOKENS["cuda"])
         self._bfloat16 = precision == "bfloat16" or (precision == "auto" and has_bfloat16(self.model.device))
