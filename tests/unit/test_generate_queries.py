@@ -184,7 +184,7 @@ def test_missing_columns_empty_cells_and_unknown_codes(tmp_path: Path) -> None:
         GeneratedQueries.open(path)
     pq.write_table(pa.table({"doc_id": ["a"], "query": ["x"], "lang": ["de"], "rank": ["first"]}), path)
     with pytest.raises(DataError, match="wrong type"):
-        GeneratedQueries.open(path)
+        GeneratedQueries.open(path).lookup(["a"])
     with pytest.raises(DataError, match="no such file"):
         GeneratedQueries.open(tmp_path / "absent")
 

@@ -39,6 +39,7 @@ SCHEMA = pa.schema(
         pa.field("score", pa.float32()),
     ]
 )
+_COLUMNS = ("doc_id", "lang", "rank", "query")
 _SCAN_ROWS = 65_536
 _KEPT_GROUPS = 4  # decoded row groups held: a block of passages seldom spans more when orders agree
 
@@ -57,8 +58,8 @@ class _Groups:
     """Row groups by number, from files or from memory."""
 
     n: int
-    load: Callable[[int], pa.Table]
-    names: Callable[[int], str]
+    load: Callable[[int, tuple[str, ...]], pa.Table]
+    """Number and columns to a table without empty cells."""
 
 
 class GeneratedQueries:
@@ -119,7 +120,7 @@ class GeneratedQueries:
         if path.name.endswith((".json", ".jsonl", ".jsonl.gz")):
             with reading(path):
                 table = _table(_reference_rows(path))
-            opened = cls(path, _Groups(1, lambda _: table, lambda _: str(path)), digest_file(path), {})
+            opened = cls(path, _Groups(1, lambda _, columns: table.select(columns)), digest_file(path), {})
             opened.in_memory = True
             return opened
         raise DataError(
@@ -162,9 +163,9 @@ class GeneratedQueries:
         value_set = pa.array(list(dict.fromkeys(doc_ids)), pa.string())
         found: dict[str, dict[str, list[tuple[int, str]]]] = {}
         for number in sorted(numbers):
-            table = self._load(number)
+            table = self._load(number, _COLUMNS)
             table = table.filter(pc.is_in(table["doc_id"], value_set=value_set))
-            rows = zip(*(table[c].to_pylist() for c in ("doc_id", "lang", "rank", "query")), strict=True)
+            rows = zip(*(table[c].to_pylist() for c in _COLUMNS), strict=True)
             for doc_id, lang, rank, query in rows:
                 found.setdefault(doc_id, {}).setdefault(canonical(lang), []).append((rank, query))
         return {
@@ -179,12 +180,7 @@ def _rank(ranked: tuple[int, str]) -> int:
 
 def _scan(groups: _Groups, number: int) -> Iterator[tuple[list[str], set[str]]]:
     """(doc_ids, canonical languages) of a row group, in batches."""
-    for batch in groups.load(number).to_batches(max_chunksize=_SCAN_ROWS):
-        for name in ("doc_id", "lang", "query"):
-            if batch[name].null_count:
-                raise DataError(
-                    f"{groups.names(number)}: column {name!r} has empty cells; every query needs it"
-                )
+    for batch in groups.load(number, ("doc_id", "lang")).to_batches(max_chunksize=_SCAN_ROWS):
         yield batch["doc_id"].to_pylist(), {canonical(code) for code in pc.unique(batch["lang"]).to_pylist()}
 
 
@@ -206,28 +202,29 @@ def _parquet_groups(files: Sequence[Path]) -> _Groups:
                 )
             places += [(path, i) for i in range(opened.num_row_groups)]
 
-    def load(number: int) -> pa.Table:
+    def load(number: int, columns: tuple[str, ...]) -> pa.Table:
         path, group = places[number]
         with reading(path):
             try:
                 with pq.ParquetFile(path) as opened:
-                    columns = [
-                        c for c in ("doc_id", "lang", "rank", "query") if c in opened.schema_arrow.names
-                    ]
-                    return _typed(opened.read_row_group(group, columns=columns), path)
+                    present = [c for c in columns if c in opened.schema_arrow.names]
+                    return _typed(opened.read_row_group(group, columns=present), columns, path)
             except pa.ArrowException as error:
                 raise DataError(f"{path}: row group {group} cannot be read ({error})") from error
 
-    return _Groups(len(places), load, lambda number: str(places[number][0]))
+    return _Groups(len(places), load)
 
 
-def _typed(table: pa.Table, path: Path) -> pa.Table:
+def _typed(table: pa.Table, columns: tuple[str, ...], path: Path) -> pa.Table:
     """The columns in our types; a file without ranks is ranked by its row order."""
-    if "rank" not in table.column_names:
+    if "rank" in columns and "rank" not in table.column_names:
         table = table.append_column("rank", pa.array(range(table.num_rows), pa.int32()))
-    schema = pa.schema([f.with_nullable(True) for f in SCHEMA if f.name != "score"])
+    for name in columns:
+        if table[name].null_count:
+            raise DataError(f"{path}: column {name!r} has empty cells; every query needs it")
+    schema = pa.schema([SCHEMA.field(name).with_nullable(True) for name in columns])
     try:
-        return table.select(schema.names).cast(schema)
+        return table.select(columns).cast(schema)
     except pa.ArrowException as error:
         raise DataError(f"{path}: a column has the wrong type ({error}); expected {schema}") from error
 
@@ -254,7 +251,7 @@ def _reference_rows(path: Path) -> Iterator[tuple[str, str, int, str]]:
 
 def _table(rows: Iterator[tuple[str, str, int, str]]) -> pa.Table:
     """Rows to a table, batch by batch, so that few are Python objects at a time."""
-    schema = pa.schema([f for f in SCHEMA if f.name != "score"])
+    schema = pa.schema([SCHEMA.field(name) for name in _COLUMNS])
     batches = []
     held: list[tuple[str, str, int, str]] = []
     for row in rows:
