@@ -69,7 +69,20 @@ TABLE: dict[str, dict[str, Entry]] = {
         "xor-retrieve": Entry("babelweave.data.xor:CARD", "XOR-Retrieve: 7 languages, English answers"),
         "xquad": Entry("babelweave.data.xquad:CARD", "XQuAD and XQuAD-R: 11 parallel languages"),
     },
-    "benchmark": {},
+    "benchmark": {
+        "mlqa": Entry(
+            "babelweave.evaluate.benchmarks.mlqa:run",
+            "MLQA as passage retrieval, by MTEB's protocol: RR@10, R@100, nDCG@10",
+        ),
+        "xor-retrieve": Entry(
+            "babelweave.evaluate.benchmarks.xor_retrieve:run",
+            "XOR-Retrieve over any English pool: R@2kt, R@5kt and the pool's answer ceiling",
+        ),
+        "xquad-r": Entry(
+            "babelweave.evaluate.benchmarks.xquad_r:run",
+            "XQuAD-R (LAReQA): eleven parallel languages, and all of them pooled",
+        ),
+    },
 }
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from babelweave.encode.remote import RemoteEncoder
-from babelweave.encode.spec import Spec, open_encoder, options_of, parse_spec
+from babelweave.encode.spec import open_encoder
 from babelweave.encode.transformer import TransformerEncoder
 from babelweave.errors import DataError, UsageError
+from babelweave.spec import Spec, options_of, parse_spec
 
 
 @pytest.mark.parametrize(

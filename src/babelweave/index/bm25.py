@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from babelweave.artifact import Manifest, read_manifest, seal, write_folder
-from babelweave.encode.spec import Spec, parse_spec
 from babelweave.errors import DataError, UsageError
 from babelweave.index.spec import number, refuse_unknown, spec_text
 from babelweave.ranking import tie_keys, top_k
 from babelweave.records import Float32, Hits, Int64, Passage
+from babelweave.spec import Spec, parse_spec
 
 KIND = "index"
 TOKENISER = "nfkc-casefold words; bigrams of graphemes in scripts without spaces; no stop words, no stemming"

@@ -30,7 +30,6 @@ from babelweave.artifact import (
     write_folder,
     write_manifest,
 )
-from babelweave.encode.spec import Spec, parse_spec
 from babelweave.encode.store import VectorStore
 from babelweave.errors import DataError, SignatureError, UsageError
 from babelweave.index.exact import ExactIndex
@@ -39,6 +38,7 @@ from babelweave.index.scoring import scores_by_cosine
 from babelweave.index.spec import refuse_unknown, spec_text
 from babelweave.ranking import tie_keys
 from babelweave.records import EncoderSignature, Hits, Int64
+from babelweave.spec import Spec, parse_spec
 
 KIND = "index"
 _STORE, _KEYS, _PASSAGES = "store", "keys.npy", "passages.npy"

@@ -15,12 +15,12 @@ import numpy as np
 
 from babelweave import registry
 from babelweave.artifact import read_json, write_json
-from babelweave.encode.spec import Spec
 from babelweave.errors import DataError, UsageError, nearest
 from babelweave.index.scoring import Rows, rounding_margin
 from babelweave.index.spec import number, refuse_unknown, spec_text
 from babelweave.ranking import top_pairs
 from babelweave.records import Float32, Hits, Int64
+from babelweave.spec import Spec
 
 FILE = "index.faiss"
 _FACTS = "faiss.json"

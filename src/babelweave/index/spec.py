@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from babelweave.encode.spec import Spec
 from babelweave.errors import UsageError, nearest
+from babelweave.spec import Spec
 
 
 def spec_text(spec: Spec) -> str:

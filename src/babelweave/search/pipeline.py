@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from babelweave.artifact import read_manifest
-from babelweave.encode.spec import parse_spec
 from babelweave.errors import UsageError
 from babelweave.index.bm25 import open_bm25
 from babelweave.index.dense import KIND, open_index
@@ -16,6 +15,7 @@ from babelweave.search.hybrid import Fusion, HybridSearcher, reciprocal_rank_fus
 from babelweave.search.rerank import DEPTH as RERANK_DEPTH
 from babelweave.search.rerank import RerankSearcher, open_cross_encoder
 from babelweave.search.search import Bm25Searcher, DenseSearcher, PassageLookup
+from babelweave.spec import parse_spec
 
 
 class Pipeline:

@@ -8,12 +8,12 @@ from typing import Literal
 
 import numpy as np
 
-from babelweave.encode.spec import parse_spec, read_options
 from babelweave.errors import DataError, UsageError
 from babelweave.protocols import Searcher
 from babelweave.ranking import run_from_scores
 from babelweave.records import Float32, Query, Run
 from babelweave.search.search import PassageLookup
+from babelweave.spec import parse_spec, read_options
 
 DEPTH = 100
 """Candidates re-scored per question: the depth passage re-rankers are commonly measured at."""
