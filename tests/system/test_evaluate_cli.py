@@ -100,6 +100,24 @@ class TestEvaluate:
         ]
         assert found["token_recall"] == {"R@2kt": {"n_short": 3, "n_unscored": 1}}
 
+    def test_one_language_is_the_whole(self, verb: Verb, files: Path) -> None:
+        """Its row would say the same again, and join the family of a correction."""
+        write_qrels(files / "ar.txt", {q: QRELS[q] for q in ("a1", "a2")})
+        task = (
+            "--qrels",
+            files / "ar.txt",
+            "--collection",
+            files / "c",
+            "--by-language",
+            "--measures",
+            "AP",
+            "--json",
+        )
+        _, out, _ = verb("evaluate", files / "plain.trec", *task)
+        assert [f["over"] for f in json.loads(out)["figures"]] == ["all questions"]
+        _, out, _ = verb("compare", files / "plain.trec", files / "woven.trec.gz", *task)
+        assert [r["family"] for r in json.loads(out)["comparisons"]] == ["all questions"]
+
     def test_answers_alone_need_no_judgements(self, verb: Verb, files: Path) -> None:
         code, out, _ = verb(
             *(

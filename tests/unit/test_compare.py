@@ -49,6 +49,8 @@ class TestRandomisation:
             ([0.0, 0.0, 1.0, 1.0], 2 / 4),  # zeros do not count
             ([0.1, 0.2, -0.3], 8 / 8),  # the sum is zero up to rounding
             ([0.1] * 10, 2 / 1024),
+            # in tenths 11 against 23, 7, 17, 1, 11, 5, 5, 11: ties that float64 sums do not show
+            ([-0.6, 0.6, 0.3, 0.8], 8 / 16),
         ],
     )
     def test_exact_where_all_flips_can_be_listed(self, differences: list[float], p: float) -> None:
@@ -175,6 +177,8 @@ class TestCompare:
         b = {"de": scores(0.3, 0.1), "es": scores(0.1, 0.3)}
         found = compare(a, b)
         assert (found.n_better, found.n_worse, found.p_randomisation, found.p_t) == (0, 0, 1.0, 1.0)
+        # 0.1 + 0.2 - 0.3 is 5.6e-17 in float64
+        assert cluster_values(np.array([0.1, 0.2, -0.3]), ["x"] * 3).tolist() == [0.0]
 
     def test_a_small_true_difference_is_not_taken_for_rounding(self) -> None:
         """Average precision in a big collection: 1e-9 for each of many questions."""

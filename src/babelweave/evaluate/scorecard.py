@@ -97,6 +97,11 @@ class Scorecard:
             for lang in sorted(set(langs.tolist()))
         }
 
+    def languages_beside(self, measure: str) -> dict[str, Scores]:
+        """`by_language` where that says more than the overall mean: nothing when there is one language."""
+        found = self.by_language(measure)
+        return found if len(found) > 1 else {}
+
     def figures(self, *, by_language: bool = False, seed: int = 0) -> list[Figure]:
         """For each measure its published mean, then its languages when asked; `seed` is the bootstrap's."""
         rows = []
@@ -104,7 +109,7 @@ class Scorecard:
             over, parts = self.overall(measure)
             named = {over: parts}
             if by_language:
-                named |= {lang: {lang: scores} for lang, scores in self.by_language(measure).items()}
+                named |= {lang: {lang: scores} for lang, scores in self.languages_beside(measure).items()}
             for name, subsets in named.items():
                 n = sum(len(s.query_ids) for s in subsets.values())
                 rows.append(Figure(measure, name, n, *estimate(subsets, seed)))
@@ -217,6 +222,6 @@ def compare_cards(
         rows.append(compare(parts, b.overall(measure)[1], family=label, seed=seed))
         if by_language:
             theirs = b.by_language(measure)
-            for lang, scores in a.by_language(measure).items():
+            for lang, scores in a.languages_beside(measure).items():
                 rows.append(compare({lang: scores}, {lang: theirs[lang]}, family=lang, seed=seed))
     return correct(rows, correction)
