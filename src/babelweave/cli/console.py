@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -27,7 +28,12 @@ Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random; 0 
 
 def emit(result: Any, *, as_json: bool, text: Callable[[], str]) -> None:
     """Print one result to stdout: JSON (NaN as null), or what `text` returns."""
-    sys.stdout.write((json.dumps(_plain(result), ensure_ascii=False) if as_json else text()).rstrip() + "\n")
+    printed = json.dumps(_plain(result), ensure_ascii=False) if as_json else text()
+    try:
+        sys.stdout.write(printed.rstrip() + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has enough (`| head`): not an error, and nothing more is printed
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _plain(value: Any) -> Any:

@@ -6,7 +6,6 @@ Exit codes: 0 done, 1 fault, 2 usage, 3 data, 4 missing extra, 130 interrupted.
 from __future__ import annotations
 
 import errno
-import os
 import sys
 
 import typer
@@ -28,6 +27,9 @@ from babelweave.cli import (
 )
 from babelweave.cli.console import say
 from babelweave.errors import BabelweaveError
+
+INTERRUPTED = 130
+"""What typer exits with, without a word, on Ctrl-C (SIGINT)."""
 
 app = typer.Typer(
     name="babelweave",
@@ -75,12 +77,10 @@ def main() -> None:
     except BabelweaveError as error:
         say(f"error: {error}")
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        say("interrupted; finished parts are kept, the same command goes on from there")
-        sys.exit(130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on: not an error
-        sys.exit(0)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            say("interrupted; nothing half-written is left, the same command goes on from finished shards")
+        raise
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
