@@ -321,5 +321,5 @@ class TestReport:
     def test_what_is_no_result(self, verb: Verb, files: Path) -> None:
         code, out, err = verb("report", files / "c", "--out", files / "page.html")
         assert (code, out) == (3, "")
-        assert "is a collection, expected a result" in err
+        assert "is a collection, not the result needed" in err
         assert not (files / "page.html").exists()

@@ -43,7 +43,12 @@ def run(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Score a run: means with 95 % intervals, what was not scored, and languages when asked."""
+    """Score a run: means with 95 % intervals, what was not scored, and languages when asked.
+
+    Example: babelweave evaluate run.trec --qrels collection/ --by-language
+
+    Example: babelweave evaluate run.trec --collection xor/ --measures R@2kt,R@5kt
+    """
     from babelweave.data.trec import read_run
     from babelweave.evaluate.measures import parse_names
     from babelweave.evaluate.results import write_per_query

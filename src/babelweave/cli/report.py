@@ -26,7 +26,10 @@ def run(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Turn a result folder into one HTML file with tables and figures; nothing else is needed to read it."""
+    """Turn a result folder into one HTML file with tables and figures; nothing else is needed to read it.
+
+    Example: babelweave report woven/ --baseline plain/ --out page.html
+    """
     from babelweave.report.benchmark import read_result, result_sections
     from babelweave.report.page import check_target, write_page
     from babelweave.report.tuning import read_tuning
