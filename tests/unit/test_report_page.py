@@ -19,6 +19,7 @@ from babelweave.report.benchmark import read_result, result_sections
 from babelweave.report.page import Figure, Section, as_html, write_page
 from babelweave.report.tables import Column, Table
 from babelweave.report.tuning import read_tuning
+from babelweave.weave.tune import Row, Tuning
 
 HOSTILE = '<script>alert("x")</script> & \'"'
 VOID = {"meta", "link", "br", "img", "input", "hr"}
@@ -222,22 +223,14 @@ class TestBenchmark:
             read_result(tmp_path)
 
 
-ROW = {"alpha": 0.0, "language_weights": {}, "values": {"RR@10": {"de": 0.25, "mean": 0.25}}}
-BEST = {"alpha": 0.3, "language_weights": {}, "values": {"RR@10": {"de": 0.3, "mean": 0.3}}}
-WEIGHTED = {"alpha": 0.3, "language_weights": {"de": 2.0}, "values": {"RR@10": {"de": 0.2, "mean": 0.2}}}
+PLAIN = Row(0.0, {}, {"RR@10": {"de": 0.25, "mean": 0.25}})
+BEST = Row(0.3, {}, {"RR@10": {"de": 0.3, "mean": 0.3}})
+WEIGHTED = Row(0.3, {"de": 2.0}, {"RR@10": {"de": 0.2, "mean": 0.2}})
 
 
 def write_tuning(folder: Path, **change: object) -> Path:
-    tuning = {
-        "fuser": "mean",
-        "normalise": False,
-        "measures": ["RR@10"],
-        "languages": ["de"],
-        "rows": [ROW, BEST, WEIGHTED],
-        "plain": ROW,
-        "best": BEST,
-        "losers": {},
-    } | change
+    rows = (PLAIN, BEST, WEIGHTED)
+    tuning = Tuning("mean", False, ("RR@10",), ("de",), rows, PLAIN, BEST).to_dict() | change
     with write_folder(folder, overwrite=False) as aside:
         write_json(aside / "tuning.json", tuning)
         seal(aside, "tuning", {"split": "dev"})

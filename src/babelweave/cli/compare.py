@@ -49,8 +49,8 @@ def run(
     Two runs need --qrels or --collection, and all rows are one family. Two result folders are compared by
     their stored scores: the means over subsets and every question language, one family per measure.
 
+    \b
     Example: babelweave compare plain.trec woven.trec --qrels collection/ --by-language
-
     Example: babelweave compare plain/ woven/ --format latex
     """
     from babelweave.report.summaries import comparison_table, coverage_notes

@@ -45,8 +45,8 @@ def run(
 ) -> None:
     """Score a run: means with 95 % intervals, what was not scored, and languages when asked.
 
+    \b
     Example: babelweave evaluate run.trec --qrels collection/ --by-language
-
     Example: babelweave evaluate run.trec --collection xor/ --measures R@2kt,R@5kt
     """
     from babelweave.data.trec import read_run
