@@ -16,7 +16,12 @@ if TYPE_CHECKING:
     from babelweave.evaluate.results import BenchmarkResult
     from babelweave.records import Passage
 
-app = typer.Typer(help="Run a published task and write figures, runs and per-question scores.")
+app = typer.Typer(
+    help="Run a published task and write figures, runs and per-question scores.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
 
 Source = Annotated[Path, typer.Option(help="The publisher's files: zip or folder.")]
 Out = Annotated[

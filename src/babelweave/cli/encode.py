@@ -61,6 +61,7 @@ def run(
               dimensions, prompt_query, prompt_passage, normalise, encoding,
               batch_size, timeout, retries
               key_env                variable that holds the key, default OPENAI_API_KEY
+
     \b
     Example: babelweave encode beir/ --encoder "models/e5?max_tokens_passage=256" --out store/
     """

@@ -31,6 +31,7 @@ def run(
                 form      question or keywords
                 terms     at most so many terms in a query
                 topic     how many of the passage's main terms stand in every query
+
     \b
     Example: babelweave generate beir/ --generator "lexical?form=keywords" --languages ar,de --out queries/
     """

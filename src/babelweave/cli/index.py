@@ -35,6 +35,7 @@ def run(
       Options of FAISS indexes beside these: refine (candidates scored exactly per hit, default 4),
       seed (of the training sample, default 0); of graphs: threads (default 1; with more the build is
       faster, and another each time).
+
     \b
     Scores are exact inner products whatever the kind of index; the vectors are linked into the
     index folder (copied across file systems), which then needs nothing else.

@@ -41,6 +41,7 @@ def run(
 ) -> None:
     """Choose alpha by RR@10 on a split, with gains and losses per language; nothing is indexed.
 
+    \b
     Example: babelweave tune beir/ --generated queries/ --alphas 0,0.1,0.2,0.3 --out tuned/
     """
     from babelweave.data.collection import Collection

@@ -45,6 +45,7 @@ def run(
 ) -> None:
     """Encode passages and their queries and write the fused vectors; killed, the same command goes on.
 
+    \b
     Example: babelweave weave beir/ --generated queries/ --fuser sum --alpha 0.01 --out woven/
     """
     from babelweave.data.collection import Collection
