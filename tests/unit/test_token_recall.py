@@ -183,11 +183,13 @@ class TestCeiling:
             Query("c", "?", "ru", ("Newton's",)),
             Query("d", "?", "ru", ("yes",)),
         ]
-        found = answer_ceiling(queries, ["Paris is big.", "Newton's laws."])
+        found = answer_ceiling(queries, {"a": "Paris is big.", "b": "Newton's laws."})
         assert found == {"fi": 0.5, "ru": 0.0}
 
     def test_no_answer_is_found_across_two_passages(self) -> None:
-        assert answer_ceiling([Query("a", "?", "fi", ("New York",))], ["New", "York"]) == {"fi": 0.0}
+        assert answer_ceiling([Query("a", "?", "fi", ("New York",))], {"a": "New", "b": "York"}) == {
+            "fi": 0.0
+        }
 
 
 class TestRefused:

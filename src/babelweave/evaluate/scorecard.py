@@ -19,7 +19,7 @@ from babelweave.data.trec import read_qrels
 from babelweave.errors import DataError, UsageError
 from babelweave.evaluate.compare import Comparison, Correction, compare, correct, estimate
 from babelweave.evaluate.measures import DEFAULT, Coverage, coverage, evaluate
-from babelweave.evaluate.token_recall import LIMITS, TokenRecall, token_recall
+from babelweave.evaluate.token_recall import LIMITS, PassageTokens, TokenRecall, token_recall
 from babelweave.records import Qrels, Query, Run, Scores
 
 ALL = "all questions"
@@ -200,7 +200,8 @@ def _recalls(task: Task, run: Run, measures: Sequence[str]) -> dict[str, TokenRe
     named = {doc_id for _, docs, _ in run for doc_id in docs}
     texts = {p.doc_id: p.text for p in task.collection.passages() if p.doc_id in named}
     queries = [q for q in task.queries if not task.qrels or q.query_id in task.qrels]
-    return {m: token_recall(queries, run, texts, m) for m in measures}
+    tokens = PassageTokens(texts)
+    return {m: token_recall(queries, run, tokens, m) for m in measures}
 
 
 def compare_cards(

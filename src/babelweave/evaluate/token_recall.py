@@ -78,15 +78,44 @@ class TokenRecall:
         return float(np.mean(list(self.languages.values())))
 
 
+class PassageTokens:
+    """The tokens of passages, made when first asked for and kept as text: they are slow to make.
+
+    Args:
+        texts: doc_id -> passage text, without the title, as the official converter passes it.
+    """
+
+    def __init__(self, texts: Mapping[str, str]) -> None:
+        self.doc_ids = texts.keys()
+        self.splitter = sentence_splitter()
+        self._texts = texts
+        self._joined: dict[str, str] = {}
+
+    def joined(self, doc_id: str) -> str:
+        """The tokens of a passage joined by single spaces; no token holds a space.
+
+        Raises:
+            DataError: there is no such passage.
+        """
+        if doc_id not in self._joined:
+            if doc_id not in self._texts:
+                raise DataError(
+                    f"the run names passage {doc_id!r}, which the collection lacks; score it against the "
+                    "collection it was retrieved from"
+                )
+            self._joined[doc_id] = " ".join(tokenise(self._texts[doc_id], self.splitter))
+        return self._joined[doc_id]
+
+
 def token_recall(
-    queries: Iterable[Query], run: Run, texts: Mapping[str, str], measure: str = "R@2kt"
+    queries: Iterable[Query], run: Run, texts: Mapping[str, str] | PassageTokens, measure: str = "R@2kt"
 ) -> TokenRecall:
     """Score a run by the rules above.
 
     Args:
         queries: questions with their gold answers; one without hits in the run counts as a miss.
         run: ranked best first; retrieve about 100 passages of 100 words for R@5kt.
-        texts: doc_id -> passage text, without the title, as the official converter passes it.
+        texts: doc_id -> passage text; pass the same `PassageTokens` to several calls to tokenise once.
         measure: "R@2kt" or "R@5kt".
 
     Raises:
@@ -94,13 +123,12 @@ def token_recall(
         DataError: the run names a passage that `texts` lacks, a question or the run's answer to it comes
             twice, a gold answer is empty, no question has a span answer, or none is in the run.
 
-    Cost: each distinct passage is tokenised once per call.
+    Cost: tokenising each distinct passage, about a millisecond each; the rest is small.
     """
     if measure not in LIMITS:
         raise UsageError(f"unknown measure {measure!r}; {nearest(measure, LIMITS)}")
     limit = LIMITS[measure]
-    splitter = sentence_splitter()
-    tokenise = _memoised(splitter, texts)
+    passages = texts if isinstance(texts, PassageTokens) else PassageTokens(texts)
     ranked = {query_id: doc_ids for query_id, doc_ids, _ in run}
     if len(ranked) != len(run):
         raise DataError("the run answers a question twice; each query_id may stand once")
@@ -116,7 +144,8 @@ def token_recall(
             raise DataError(f"question {query.query_id!r} has an empty gold answer, which any text contains")
         if query.query_id in hits:
             raise DataError(f"question {query.query_id!r} comes twice; each query_id may stand once")
-        tokens = first_tokens((tokenise(d) for d in ranked.get(query.query_id, ())), limit)
+        found = ranked.get(query.query_id, ())
+        tokens = first_tokens((passages.joined(d).split() for d in found), limit)
         n_short += len(tokens) < limit
         hit = float(contains_answer(tokens, answers))
         hits[query.query_id] = hit
@@ -129,7 +158,7 @@ def token_recall(
             f"{next(iter(hits))!r}, ...; are they of the same release and split?"
         )
     ids = tuple(sorted(hits))
-    signature = f"{measure}: nltk word_tokenize, sentences by {splitter.name}"
+    signature = f"{measure}: nltk word_tokenize, sentences by {passages.splitter.name}"
     return TokenRecall(
         measure,
         Scores(measure, ids, np.array([hits[q] for q in ids]), signature),
@@ -161,16 +190,16 @@ def contains_answer(tokens: Sequence[str], answers: Sequence[str]) -> bool:
     return any(answer in text for answer in answers)
 
 
-def answer_ceiling(queries: Iterable[Query], texts: Iterable[str]) -> dict[str, float]:
+def answer_ceiling(queries: Iterable[Query], texts: Mapping[str, str] | PassageTokens) -> dict[str, float]:
     """Language -> share of scored questions with an answer in some passage of the pool.
 
     What a perfect ranker would score, by the rules above: no pool without the answers can give more.
 
     Cost: tokenises every passage, then one substring search over the pool per distinct answer.
     """
-    splitter = sentence_splitter()
+    passages = texts if isinstance(texts, PassageTokens) else PassageTokens(texts)
     # The separator stands in no answer, so no answer is found across two passages.
-    pool = "\x00".join(" ".join(tokenise(text, splitter)) for text in texts)
+    pool = "\x00".join(passages.joined(doc_id) for doc_id in passages.doc_ids)
     found: dict[str, bool] = {}
     by_language: dict[str, list[float]] = {}
     for query in queries:
@@ -210,20 +239,3 @@ def _word_tokenizer() -> Any:
     from nltk.tokenize.destructive import NLTKWordTokenizer
 
     return NLTKWordTokenizer()
-
-
-def _memoised(splitter: Splitter, texts: Mapping[str, str]) -> Callable[[str], list[str]]:
-    seen: dict[str, list[str]] = {}
-
-    def tokens(doc_id: str) -> list[str]:
-        if doc_id not in seen:
-            try:
-                seen[doc_id] = tokenise(texts[doc_id], splitter)
-            except KeyError:
-                raise DataError(
-                    f"the run names passage {doc_id!r}, which the collection lacks; score it against the "
-                    "collection it was retrieved from"
-                ) from None
-        return seen[doc_id]
-
-    return tokens

@@ -19,7 +19,7 @@ from babelweave.errors import DataError
 from babelweave.evaluate.benchmarks.rankers import Ranker, Stopwatch
 from babelweave.evaluate.benchmarks.subsets import Settings
 from babelweave.evaluate.results import BenchmarkResult, compare_results, read_per_query
-from babelweave.evaluate.token_recall import LIMITS, TokenRecall, answer_ceiling, token_recall
+from babelweave.evaluate.token_recall import LIMITS, PassageTokens, TokenRecall, answer_ceiling, token_recall
 from babelweave.records import Passage, Query, Scores, Subset
 
 
@@ -47,11 +47,11 @@ def run(
     ranker.prepare([task], watch)
     with watch.stage("search"):
         run = ranker.rank(task, settings.depth)
-    texts = {p.doc_id: p.text for p in pool}
+    texts = PassageTokens({p.doc_id: p.text for p in pool})
     with watch.stage("score"):
         found = {m: token_recall(questions, run, texts, m) for m in LIMITS}
     with watch.stage("ceiling"):
-        ceiling = answer_ceiling(questions, texts.values())
+        ceiling = answer_ceiling(questions, texts)
     scores = {m: _by_language(result.scores, questions) for m, result in found.items()}
     comparisons = []
     if baseline:
