@@ -205,7 +205,7 @@ class TestRefused:
             token_recall([Query("q", "?", "fi", ("yes",))], self.RUN, {"d": "x"})
 
     def test_a_run_of_other_questions(self) -> None:
-        with pytest.raises(DataError, match="share no id: the run has 'other'.*'q'"):
+        with pytest.raises(DataError, match=r"share no id: the run has 'other'.*'q'"):
             token_recall([self.QUERY], Run(("other",), (("d",),), ((1.0,),)), {"d": "x"})
 
     def test_an_empty_answer(self) -> None:

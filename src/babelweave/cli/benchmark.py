@@ -33,7 +33,9 @@ Subsets = Annotated[
 Encoder = Annotated[
     str, typer.Option(help="SPEC of an encoder (see `encode --help`), or bm25?k1=..&b=.. for BM25.")
 ]
-Weave = Annotated[bool, typer.Option("--weave", help="Weave with the lexical generator and the defaults.")]
+Weave = Annotated[
+    bool, typer.Option("--weave", help="Weave with the packaged generator and the alpha chosen for it.")
+]
 Generator = Annotated[str | None, typer.Option(help="Weave with this generator's queries (SPEC).")]
 Generated = Annotated[Path | None, typer.Option(help="Weave these queries: folder, .parquet or JSON.")]
 Languages = Annotated[
@@ -84,7 +86,7 @@ def mlqa(
     generator: Generator = None,
     generated: Generated = None,
     languages: Languages = None,
-    per_language: PerLanguage = 5,
+    per_language: PerLanguage = 2,
     fuser: Fuser = "mean",
     alpha: Alpha = None,
     normalise: Normalise = False,
@@ -144,7 +146,7 @@ def xquad_r(
     generator: Generator = None,
     generated: Generated = None,
     languages: Languages = None,
-    per_language: PerLanguage = 5,
+    per_language: PerLanguage = 2,
     fuser: Fuser = "mean",
     alpha: Alpha = None,
     normalise: Normalise = False,
@@ -204,7 +206,7 @@ def xor_retrieve(
     generator: Generator = None,
     generated: Generated = None,
     languages: Languages = None,
-    per_language: PerLanguage = 5,
+    per_language: PerLanguage = 2,
     fuser: Fuser = "mean",
     alpha: Alpha = None,
     normalise: Normalise = False,

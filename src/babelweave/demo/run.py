@@ -18,6 +18,7 @@ from babelweave.data.collection import Collection
 from babelweave.data.languages import english_name
 from babelweave.encode.spec import open_encoder
 from babelweave.encode.store import VectorStore, encode_collection
+from babelweave.evaluate.benchmarks.system import ALPHA, PER_LANGUAGE
 from babelweave.evaluate.compare import Comparison, compare, correct
 from babelweave.evaluate.measures import evaluate
 from babelweave.generate.lexical import LexicalGenerator
@@ -34,8 +35,6 @@ HERE = Path(__file__).parent
 COLLECTION = HERE / "collection"
 LEXICON = HERE / "lexicon.tsv.gz"
 MEASURES = ("RR@10", "R@100")
-PER_LANGUAGE = 2
-"""Generated questions per passage and language; few, so that a laptop is done within the minute."""
 DEPTH = 100
 SHOWN = ("taj-mahal-1.de", "coffee-2.es", "penicillin-1.zh", "coral-reefs-2.vi")
 """Questions searched before the reader's eyes."""
@@ -99,7 +98,7 @@ def run_demo(folder: Path, encoder: str, say: Callable[[str], None]) -> Demo:
         generate_queries(passages.values(), generator, asked, PER_LANGUAGE, folder / "generated")
     generated = GeneratedQueries.open(folder / "generated")
     with _stage(f"weave {generated.n_queries:,} of them into the passages", say):
-        weave_collection(passages.values, generated, model, open_fuser("mean"), folder / "woven")
+        weave_collection(passages.values, generated, model, open_fuser("mean", alpha=ALPHA), folder / "woven")
     with _stage(f"encode {len(queries):,} questions in {len(asked) + 1} languages", say):
         questions = model.encode([q.text for q in queries], "query").vectors
     with _stage("index and search, plain and woven", say):
