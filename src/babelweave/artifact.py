@@ -20,6 +20,7 @@ import os
 import re
 import shutil
 import subprocess
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
@@ -306,7 +307,8 @@ class ShardWriter:
         settings: all that decides the content; a resume with others is refused.
         overwrite: discard what is there.
     Raises:
-        UsageError: the folder holds a finished artefact, or one started with other settings.
+        UsageError: the folder holds a finished artefact, one started with other settings, or one that
+            another process is writing.
     """
 
     def __init__(
@@ -325,11 +327,13 @@ class ShardWriter:
         plan = {"kind": kind, "version": __version__, "settings": self.settings}
         if (folder / PLAN).exists():
             self._check_plan(plan)
+            self._unlock = weakref.finalize(self, os.close, _locked(folder / PLAN))
             self._clear_unfinished()
         else:
             if folder.is_dir() and any(folder.iterdir()):
                 raise UsageError(f"{folder} is not empty and holds no {kind}; choose another --out")
             write_json(folder / PLAN, plan)
+            self._unlock = weakref.finalize(self, os.close, _locked(folder / PLAN))
 
     def _check_plan(self, plan: dict[str, Any]) -> None:
         begun = read_json(self.folder / PLAN)
@@ -426,6 +430,31 @@ class ShardWriter:
             self.folder,
             Manifest(self.kind, self.settings, {"source": source, **(inputs or {})}, counts, files),
         )
+        self._unlock()
         for path in [*self.folder.glob("shard-*.json"), self.folder / PLAN]:
             path.unlink(missing_ok=True)
         return manifest
+
+
+def _locked(path: Path) -> int:
+    """A descriptor of a file under an exclusive lock, which the system drops with the process.
+
+    A record lock: the same process may take it again, as after an error in a notebook, and loses it when
+    it closes the file anywhere. Where there is no such lock (Windows), the file is only held open.
+
+    Raises:
+        UsageError: another process holds it.
+    """
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        import fcntl
+
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ImportError:
+        pass
+    except OSError as error:
+        os.close(descriptor)
+        raise UsageError(
+            f"{path.parent}: another process is writing it; wait for it or choose another --out"
+        ) from error
+    return descriptor

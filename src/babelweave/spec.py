@@ -63,9 +63,7 @@ def options_of(part: type) -> dict[str, type]:
     return options
 
 
-def read_options(
-    given: Mapping[str, str], part: type, subject: str, kind: str = "encoder"
-) -> dict[str, Any]:
+def read_options(given: Mapping[str, str], part: type, subject: str, kind: str = "encoder") -> dict[str, Any]:
     """Option texts to the values the constructor of `part` takes.
 
     Raises:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -285,3 +287,26 @@ def test_a_manifest_is_what_it_says() -> None:
         manifest.digest()
         == Manifest("index", {"x": 1}, files={"a": {"sha256": "1"}, "b": {"sha256": "2"}}).digest()
     )
+
+
+def test_two_processes_do_not_write_one_folder(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from babelweave.artifact import ShardWriter\n"
+        "writer = ShardWriter(Path(sys.argv[1]), 'store', {'a': 1})\n"
+        "print('ready', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "s")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        assert other.stdout.readline() == "ready\n"
+        with pytest.raises(UsageError, match="another process is writing it"):
+            ShardWriter(tmp_path / "s", "store", {"a": 1})
+        other.kill()
+        other.wait()
+        ShardWriter(tmp_path / "s", "store", {"a": 1})  # the lock went with the process
+    ShardWriter(tmp_path / "s", "store", {"a": 1})  # and is no obstacle to the same process
