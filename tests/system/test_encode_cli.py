@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,25 +10,9 @@ import numpy as np
 import pytest
 
 import tiny_encoders
-from babelweave.cli import main as cli
 from babelweave.encode.spec import open_encoder
 from babelweave.encode.store import VectorStore
-
-Call = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Run the command line: exit code, stdout, stderr."""
-
-    def run(*arguments: Any) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["babelweave", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        out, err = capsys.readouterr()
-        return int(stopped.value.code or 0), out, err
-
-    return run
+from conftest import Cli
 
 
 @pytest.fixture(scope="module")
@@ -50,17 +33,17 @@ def collection(tmp_path: Path) -> Path:
     return folder
 
 
-def test_dry_run_then_real_run(call: Call, collection: Path, spec: str, tmp_path: Path) -> None:
+def test_dry_run_then_real_run(cli: Cli, collection: Path, spec: str, tmp_path: Path) -> None:
     out = tmp_path / "out" / "store"
     base = ("encode", collection, "--encoder", spec, "--out", out, "--shard-size", 4, "--json")
-    code, stdout, stderr = call(*base, "--dry-run")
+    code, stdout, stderr = cli(*base, "--dry-run")
     assert code == 0, stderr
     plan = json.loads(stdout)
     assert (plan["n_passages"], plan["n_shards"]) == (10, 3)
     assert "10 texts in 3 shards" in stderr
     assert not out.exists()
 
-    code, stdout, stderr = call(*base)
+    code, stdout, stderr = cli(*base)
     assert code == 0, stderr
     result = json.loads(stdout)
     store = VectorStore.open(out, checksums=True)
@@ -72,18 +55,18 @@ def test_dry_run_then_real_run(call: Call, collection: Path, spec: str, tmp_path
     assert list(store.doc_ids) == [f"d{i}" for i in range(10)]
     np.testing.assert_allclose(store.rows(range(10)), expected, atol=1e-5)
 
-    code, _, stderr = call(*base)
+    code, _, stderr = cli(*base)
     assert code == 2
     assert "--overwrite" in stderr
-    code, stdout, _ = call(*base[:-1], "--overwrite", "--dtype", "float16")
+    code, stdout, _ = cli(*base[:-1], "--overwrite", "--dtype", "float16")
     assert code == 0
     assert f"10 passage vectors of 32 dimensions, {n_truncated} texts truncated" in stdout
     assert VectorStore.open(out).dtype == np.float16
 
 
-def test_queries(call: Call, collection: Path, spec: str, tmp_path: Path) -> None:
+def test_queries(cli: Cli, collection: Path, spec: str, tmp_path: Path) -> None:
     prompted = f"{spec}&prompt_query=ask: "
-    code, _, stderr = call(
+    code, _, stderr = cli(
         "encode", collection, "--encoder", prompted, "--out", tmp_path / "q", "--role", "query"
     )
     assert code == 0, stderr
@@ -103,20 +86,20 @@ def test_queries(call: Call, collection: Path, spec: str, tmp_path: Path) -> Non
     ],
 )
 def test_wrong_encoder(
-    call: Call, collection: Path, tmp_path: Path, change: Any, code: int, message: str
+    cli: Cli, collection: Path, tmp_path: Path, change: Any, code: int, message: str
 ) -> None:
-    found, stdout, stderr = call("encode", collection, *change(collection), "--out", tmp_path / "s")
+    found, stdout, stderr = cli("encode", collection, *change(collection), "--out", tmp_path / "s")
     assert (found, stdout) == (code, "")
     assert message in stderr
     assert not (tmp_path / "s").exists()
 
 
 def test_source_with_a_repeated_id_makes_no_store(
-    call: Call, collection: Path, spec: str, tmp_path: Path
+    cli: Cli, collection: Path, spec: str, tmp_path: Path
 ) -> None:
     corpus = collection / "corpus.jsonl"
     corpus.write_text(corpus.read_text("utf-8") + corpus.read_text("utf-8").splitlines()[0] + "\n", "utf-8")
-    code, stdout, stderr = call("encode", collection, "--encoder", spec, "--out", tmp_path / "s")
+    code, stdout, stderr = cli("encode", collection, "--encoder", spec, "--out", tmp_path / "s")
     assert (code, stdout) == (3, "")
     assert "d0" in stderr
     assert not (tmp_path / "s" / "manifest.json").exists()

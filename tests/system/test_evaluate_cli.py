@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from babelweave.cli.main import main
 from babelweave.data.collection import write_collection
 from babelweave.data.trec import write_qrels, write_run
 from babelweave.evaluate.results import BenchmarkResult, means, write_result
 from babelweave.records import Passage, Query, Run, Scores
-
-Verb = Callable[..., tuple[int, str, str]]
+from conftest import Cli
 
 QUERIES = [
     Query("a1", "?", "ar", ("Paris",)),
@@ -37,18 +34,6 @@ WOVEN = Run(("a1", "a2", "k1"), (("p", "r"), ("p", "o"), ("r", "p")), ((2.0, 1.0
 
 
 @pytest.fixture
-def verb(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Verb:
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["babelweave", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exited:
-            main()
-        out, err = capsys.readouterr()
-        return int(exited.value.code or 0), out, err
-
-    return call
-
-
-@pytest.fixture
 def files(tmp_path: Path) -> Path:
     write_collection(tmp_path / "c", PASSAGES, QUERIES, {"test": QRELS})
     write_qrels(tmp_path / "qrels.txt", QRELS)
@@ -58,9 +43,9 @@ def files(tmp_path: Path) -> Path:
 
 
 class TestEvaluate:
-    def test_figures_and_coverage(self, verb: Verb, files: Path) -> None:
+    def test_figures_and_coverage(self, cli: Cli, files: Path) -> None:
         """Reciprocal ranks 1, 0, 1/2 and, for k2 without hits, 0."""
-        code, out, _ = verb("evaluate", files / "plain.trec", "--qrels", files / "qrels.txt", "--json")
+        code, out, _ = cli("evaluate", files / "plain.trec", "--qrels", files / "qrels.txt", "--json")
         found = json.loads(out)
         assert code == 0
         assert [(f["measure"], f["over"], f["n_questions"]) for f in found["figures"]] == [
@@ -73,8 +58,8 @@ class TestEvaluate:
         assert found["coverage"] == {"n_judged": 4, "n_without_hits": 1, "n_unjudged": 1}
         assert set(found["signatures"]) == {"RR@10", "R@100", "nDCG@10"}
 
-    def test_the_text_shows_them_too(self, verb: Verb, files: Path) -> None:
-        code, out, _ = verb(
+    def test_the_text_shows_them_too(self, cli: Cli, files: Path) -> None:
+        code, out, _ = cli(
             "evaluate", files / "plain.trec", "--qrels", files / "qrels.txt", "--measures", "RR@10"
         )
         assert code == 0
@@ -82,9 +67,9 @@ class TestEvaluate:
         assert "Judged questions: 4; without hits, scored 0: 1." in out
         assert "without judgements (left out): 1." in out
 
-    def test_by_language_and_answers_from_a_collection(self, verb: Verb, files: Path) -> None:
+    def test_by_language_and_answers_from_a_collection(self, cli: Cli, files: Path) -> None:
         """R@2kt: ar 1 of 2, ko 1 of 1; k2 has no span answer."""
-        code, out, _ = verb(
+        code, out, _ = cli(
             *("evaluate", files / "plain.trec", "--qrels", files / "c", "--by-language"),
             *("--measures", "RR@10,R@2kt", "--json"),
         )
@@ -100,7 +85,7 @@ class TestEvaluate:
         ]
         assert found["token_recall"] == {"R@2kt": {"n_short": 3, "n_unscored": 1}}
 
-    def test_one_language_is_the_whole(self, verb: Verb, files: Path) -> None:
+    def test_one_language_is_the_whole(self, cli: Cli, files: Path) -> None:
         """Its row would say the same again, and join the family of a correction."""
         write_qrels(files / "ar.txt", {q: QRELS[q] for q in ("a1", "a2")})
         task = (
@@ -113,13 +98,13 @@ class TestEvaluate:
             "AP",
             "--json",
         )
-        _, out, _ = verb("evaluate", files / "plain.trec", *task)
+        _, out, _ = cli("evaluate", files / "plain.trec", *task)
         assert [f["over"] for f in json.loads(out)["figures"]] == ["all questions"]
-        _, out, _ = verb("compare", files / "plain.trec", files / "woven.trec.gz", *task)
+        _, out, _ = cli("compare", files / "plain.trec", files / "woven.trec.gz", *task)
         assert [r["family"] for r in json.loads(out)["comparisons"]] == ["all questions"]
 
-    def test_answers_alone_need_no_judgements(self, verb: Verb, files: Path) -> None:
-        code, out, _ = verb(
+    def test_answers_alone_need_no_judgements(self, cli: Cli, files: Path) -> None:
+        code, out, _ = cli(
             *(
                 "evaluate",
                 files / "woven.trec.gz",
@@ -138,14 +123,12 @@ class TestEvaluate:
     @pytest.mark.parametrize(
         ("form", "mark"), [("markdown", "| RR@10 | all"), ("latex", r"\toprule"), ("json", '"rows"')]
     )
-    def test_other_forms(self, verb: Verb, files: Path, form: str, mark: str) -> None:
-        code, out, _ = verb(
-            "evaluate", files / "plain.trec", "--qrels", files / "qrels.txt", "--format", form
-        )
+    def test_other_forms(self, cli: Cli, files: Path, form: str, mark: str) -> None:
+        code, out, _ = cli("evaluate", files / "plain.trec", "--qrels", files / "qrels.txt", "--format", form)
         assert code == 0
         assert mark in out
 
-    def test_per_query_scores_are_written_once(self, verb: Verb, files: Path) -> None:
+    def test_per_query_scores_are_written_once(self, cli: Cli, files: Path) -> None:
         out = files / "scores.parquet"
         command = (
             "evaluate",
@@ -157,19 +140,19 @@ class TestEvaluate:
             "--out",
             out,
         )
-        assert verb(*command, "--dry-run")[0] == 0
+        assert cli(*command, "--dry-run")[0] == 0
         assert not out.exists()
-        assert verb(*command)[0] == 0
+        assert cli(*command)[0] == 0
         assert pq.read_table(out).to_pylist() == [
             {"subset": "ar", "query_id": "a1", "measure": "RR@10", "value": 1.0},
             {"subset": "ar", "query_id": "a2", "measure": "RR@10", "value": 0.0},
             {"subset": "ko", "query_id": "k1", "measure": "RR@10", "value": 0.5},
             {"subset": "ko", "query_id": "k2", "measure": "RR@10", "value": 0.0},
         ]
-        code, _, err = verb(*command)
+        code, _, err = cli(*command)
         assert code == 2
         assert "--overwrite" in err
-        assert verb(*command, "--overwrite")[0] == 0
+        assert cli(*command, "--overwrite")[0] == 0
 
     @pytest.mark.parametrize(
         ("arguments", "code", "message"),
@@ -188,7 +171,7 @@ class TestEvaluate:
     )
     def test_mistakes(
         self,
-        verb: Verb,
+        cli: Cli,
         files: Path,
         monkeypatch: pytest.MonkeyPatch,
         arguments: tuple[str, ...],
@@ -197,11 +180,11 @@ class TestEvaluate:
     ) -> None:
         monkeypatch.chdir(files)
         write_qrels(Path("other.txt"), {"other": {"p": 1}})
-        found, out, err = verb("evaluate", "plain.trec", *arguments)
+        found, out, err = cli("evaluate", "plain.trec", *arguments)
         assert (found, out) == (code, "")
         assert message in err
 
-    def test_a_judged_question_without_language(self, verb: Verb, files: Path) -> None:
+    def test_a_judged_question_without_language(self, cli: Cli, files: Path) -> None:
         write_qrels(files / "more.txt", {**QRELS, "z9": {"p": 1}})
         command = (
             "evaluate",
@@ -211,15 +194,15 @@ class TestEvaluate:
             "--collection",
             files / "c",
         )
-        code, _, err = verb(*command, "--by-language")
+        code, _, err = cli(*command, "--by-language")
         assert code == 3
         assert "'z9'" in err
 
 
 class TestCompare:
-    def test_two_runs(self, verb: Verb, files: Path) -> None:
+    def test_two_runs(self, cli: Cli, files: Path) -> None:
         """RR@10 differences 0, 1/2, 1/2, 0: two equal gains, so 2 of 4 flips are as far; R@100: one gain."""
-        code, out, _ = verb(
+        code, out, _ = cli(
             *("compare", files / "plain.trec", files / "woven.trec.gz", "--qrels", files / "qrels.txt"),
             *("--measures", "RR@10,R@100", "--json"),
         )
@@ -238,7 +221,7 @@ class TestCompare:
         assert found["family"] == "all rows"
         assert any("B: Judged questions: 4" in note for note in found["notes"])
 
-    def test_languages_join_the_family(self, verb: Verb, files: Path) -> None:
+    def test_languages_join_the_family(self, cli: Cli, files: Path) -> None:
         command = (
             "compare",
             files / "plain.trec",
@@ -247,7 +230,7 @@ class TestCompare:
             files / "c",
             "--by-language",
         )
-        _, out, _ = verb(*command, "--measures", "RR@10,R@2kt", "--correction", "bonferroni", "--json")
+        _, out, _ = cli(*command, "--measures", "RR@10,R@2kt", "--correction", "bonferroni", "--json")
         rows = json.loads(out)["comparisons"]
         assert [(r["measure"], r["family"]) for r in rows] == [
             *(("RR@10", f) for f in ("all questions", "ar", "ko")),
@@ -256,15 +239,15 @@ class TestCompare:
         assert all(r["p_adjusted"] == min(1, 6 * r["p_randomisation"]) for r in rows)
         assert rows[3]["difference"] == pytest.approx(((1 - 0.5) + (1 - 1)) / 2)
 
-    def test_a_system_with_itself(self, verb: Verb, files: Path) -> None:
+    def test_a_system_with_itself(self, cli: Cli, files: Path) -> None:
         run = files / "plain.trec"
-        _, out, _ = verb("compare", run, run, "--qrels", files / "qrels.txt", "--measures", "AP")
+        _, out, _ = cli("compare", run, run, "--qrels", files / "qrels.txt", "--measures", "AP")
         assert "AP       all questions  37.50  37.50        0.00  [0.00, 0.00]  1.000" in out
 
-    def test_two_result_folders(self, verb: Verb, tmp_path: Path) -> None:
+    def test_two_result_folders(self, cli: Cli, tmp_path: Path) -> None:
         for name, shift in (("plain", 0.0), ("woven", 0.25)):
             write_benchmark(tmp_path / name, shift)
-        code, out, _ = verb("compare", tmp_path / "plain", tmp_path / "woven", "--json")
+        code, out, _ = cli("compare", tmp_path / "plain", tmp_path / "woven", "--json")
         rows = json.loads(out)["comparisons"]
         assert code == 0
         assert [r["family"] for r in rows] == ["all", "x-en", "cross", "asked in de", "asked in en"]
@@ -275,8 +258,8 @@ class TestCompare:
     @pytest.mark.parametrize(
         ("b", "code", "message"), [("c", 2, "one is a folder and one a file"), ("absent", 3, "no such file")]
     )
-    def test_mistakes(self, verb: Verb, files: Path, b: str, code: int, message: str) -> None:
-        found, out, err = verb("compare", files / "plain.trec", files / b, "--qrels", files / "qrels.txt")
+    def test_mistakes(self, cli: Cli, files: Path, b: str, code: int, message: str) -> None:
+        found, out, err = cli("compare", files / "plain.trec", files / b, "--qrels", files / "qrels.txt")
         assert (found, out) == (code, "")
         assert message in err
 
@@ -295,14 +278,14 @@ def write_benchmark(folder: Path, shift: float) -> None:
 
 
 class TestReport:
-    def test_one_file_with_everything(self, verb: Verb, tmp_path: Path) -> None:
+    def test_one_file_with_everything(self, cli: Cli, tmp_path: Path) -> None:
         for name, shift in (("plain", 0.0), ("woven", 0.25)):
             write_benchmark(tmp_path / name, shift)
         page = tmp_path / "page.html"
         command = ("report", tmp_path / "woven", "--baseline", tmp_path / "plain", "--out", page)
-        assert verb(*command, "--dry-run")[0] == 0
+        assert cli(*command, "--dry-run")[0] == 0
         assert not page.exists()
-        code, out, _ = verb(*command, "--json")
+        code, out, _ = cli(*command, "--json")
         assert code == 0
         assert json.loads(out)["sections"] == [
             "Means",
@@ -314,12 +297,12 @@ class TestReport:
         assert f"babelweave report {tmp_path / 'woven'} --baseline" in text
         assert text.count("<svg") == 2
         assert "+25.00" in text
-        code, _, err = verb(*command)
+        code, _, err = cli(*command)
         assert code == 2
         assert "--overwrite" in err
 
-    def test_what_is_no_result(self, verb: Verb, files: Path) -> None:
-        code, out, err = verb("report", files / "c", "--out", files / "page.html")
+    def test_what_is_no_result(self, cli: Cli, files: Path) -> None:
+        code, out, err = cli("report", files / "c", "--out", files / "page.html")
         assert (code, out) == (3, "")
         assert "is a collection, not the result needed" in err
         assert not (files / "page.html").exists()

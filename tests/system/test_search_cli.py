@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import pty
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,6 +15,7 @@ from babelweave.cli.main import main
 from babelweave.data.collection import write_collection
 from babelweave.data.trec import read_run
 from babelweave.records import Passage, Query
+from conftest import Cli
 from tiny_models import write_cross_encoder, write_static_encoder
 
 WORDS = "fox dog bird fish tree moon".split()
@@ -35,26 +33,6 @@ PASSAGES = [
     )
 ]
 QUERIES = [Query("q1", "fox", "en"), Query("q2", "tree moon", "en"), Query("q3", "nothing", "en")]
-
-Cli = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    """Run a command in this process: exit code, stdout, stderr."""
-
-    def run(*arguments: object, stdin: str = "") -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["babelweave", *map(str, arguments)])
-        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
-        capsys.readouterr()
-        try:
-            main()
-            code: Any = 0
-        except SystemExit as end:
-            code = end.code
-        return int(code or 0), *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture(scope="module")
