@@ -14,7 +14,7 @@ demo: .venv/installed
 	$(BIN)/babelweave demo $(ARGS)
 
 test: check
-	$(BIN)/pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 8 $(ARGS)
 
 check: .venv/installed
 	$(BIN)/ruff format --check src tests benchmarks docs
@@ -26,7 +26,7 @@ check: .venv/installed
 bench: .venv/installed
 	$(BIN)/python benchmarks/encode_speed.py
 	$(BIN)/python benchmarks/encode_memory.py
-	$(BIN)/python benchmarks/mlqa_stages.py
+	$(BIN)/python benchmarks/mlqa_parity.py
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "babelweave needs Python 3.11 or newer; set PYTHON=...")'
