@@ -33,9 +33,7 @@ Subsets = Annotated[
 Encoder = Annotated[
     str, typer.Option(help="SPEC of an encoder (see `encode --help`), or bm25?k1=..&b=.. for BM25.")
 ]
-Weave = Annotated[
-    bool, typer.Option("--weave", help="Weave with the packaged generator and the alpha chosen for it.")
-]
+Weave = Annotated[bool, typer.Option("--weave", help="Weave with the packaged generator.")]
 Generator = Annotated[str | None, typer.Option(help="Weave with this generator's queries (SPEC).")]
 Generated = Annotated[Path | None, typer.Option(help="Weave these queries: folder, .parquet or JSON.")]
 Languages = Annotated[

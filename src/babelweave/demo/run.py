@@ -18,7 +18,7 @@ from babelweave.data.collection import Collection
 from babelweave.data.languages import english_name
 from babelweave.encode.spec import open_encoder
 from babelweave.encode.store import VectorStore, encode_collection
-from babelweave.evaluate.benchmarks.system import ALPHA, PER_LANGUAGE
+from babelweave.evaluate.benchmarks.system import PER_LANGUAGE
 from babelweave.evaluate.compare import Comparison, compare, correct
 from babelweave.evaluate.measures import evaluate
 from babelweave.generate.lexical import LexicalGenerator
@@ -98,7 +98,7 @@ def run_demo(folder: Path, encoder: str, say: Callable[[str], None]) -> Demo:
         generate_queries(passages.values(), generator, asked, PER_LANGUAGE, folder / "generated")
     generated = GeneratedQueries.open(folder / "generated")
     with _stage(f"weave {generated.n_queries:,} of them into the passages", say):
-        weave_collection(passages.values, generated, model, open_fuser("mean", alpha=ALPHA), folder / "woven")
+        weave_collection(passages.values, generated, model, open_fuser("mean"), folder / "woven")
     with _stage(f"encode {len(queries):,} questions in {len(asked) + 1} languages", say):
         questions = model.encode([q.text for q in queries], "query").vectors
     with _stage("index and search, plain and woven", say):

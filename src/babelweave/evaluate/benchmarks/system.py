@@ -16,9 +16,8 @@ from babelweave.protocols import Generator
 from babelweave.weave.fusers.spec import open_fuser
 
 PER_LANGUAGE = 2
-ALPHA = 0.5
-"""The mean fuser's setting for the packaged generator and encoder, chosen by RR@10 on the tune half of MLQA
-dev, x -> English (docs/results/mlqa.md)."""
+"""Queries of the packaged generator per passage and language; other numbers were not tried. xQG released
+5 of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,12 +26,11 @@ class System:
 
     Attributes:
         encoder: SPEC of an encoder, or of BM25 (`bm25?k1=..&b=..`), which needs none.
-        weave: weave with the packaged generator, and `ALPHA` unless `alpha` is given. Implied by
-            `generator` and `generated`, which leave alpha to the fuser.
+        weave: weave with the packaged generator. Implied by `generator` and `generated`.
         generator: SPEC of a generator, run over the pools.
         generated: queries on disk instead.
         languages: of the generated queries; all the benchmark asks in, but English, when None.
-        alpha: None is the fuser's default (with `weave` alone and the mean fuser, `ALPHA`).
+        alpha: None is the fuser's default.
     """
 
     encoder: str
@@ -84,10 +82,9 @@ class System:
                 say(f"no generated queries in {', '.join(left_out)}: {self.generator or 'lexical'} has none")
         else:
             languages = [canonical(lang) for lang in self.languages]
-        packaged = self.generator is None and self.generated is None and self.fuser == "mean"
         fuser = open_fuser(
             self.fuser,
-            alpha=ALPHA if packaged and self.alpha is None else self.alpha,
+            alpha=self.alpha,
             language_weights=self.language_weights,
             normalise=self.normalise,
         )
