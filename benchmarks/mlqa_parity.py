@@ -20,9 +20,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import numpy as np
 
-from babelweave.data.mlqa import LANGUAGES
 from babelweave.evaluate.benchmarks import mlqa
-from babelweave.evaluate.benchmarks.subsets import Settings
+from babelweave.evaluate.benchmarks.subsets import Settings, run_tasks
 from babelweave.evaluate.benchmarks.system import System
 from babelweave.evaluate.results import write_result
 
@@ -38,10 +37,11 @@ def main() -> None:
     args = parser.parse_args()
     name = PUBLISHED[args.encoder.partition("?")[0]]
     published = json.loads((DATA / "mlqa" / "published_mteb.json").read_text())["models"][name]["dev"]
+    tasks = mlqa.read(DATA / "mlqa" / "MLQA_V1.zip")
     start = time.perf_counter()
-    ranker = System(encoder=args.encoder).open(LANGUAGES, print)
+    ranker = System(encoder=args.encoder).open(tasks.languages, print)
     loaded = time.perf_counter() - start
-    result = mlqa.run(DATA / "mlqa" / "MLQA_V1.zip", ranker, Settings())
+    result = run_tasks(tasks, ranker, Settings())
     if args.out:
         write_result(args.out, result)
     print(f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}")

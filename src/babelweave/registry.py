@@ -71,15 +71,15 @@ TABLE: dict[str, dict[str, Entry]] = {
     },
     "benchmark": {
         "mlqa": Entry(
-            "babelweave.evaluate.benchmarks.mlqa:run",
+            "babelweave.evaluate.benchmarks.mlqa:read",
             "MLQA as passage retrieval, by MTEB's protocol: RR@10, R@100, nDCG@10",
         ),
         "xor-retrieve": Entry(
-            "babelweave.evaluate.benchmarks.xor_retrieve:run",
+            "babelweave.evaluate.benchmarks.xor_retrieve:read",
             "XOR-Retrieve over any English pool: R@2kt, R@5kt and the pool's answer ceiling",
         ),
         "xquad-r": Entry(
-            "babelweave.evaluate.benchmarks.xquad_r:run",
+            "babelweave.evaluate.benchmarks.xquad_r:read",
             "XQuAD-R (LAReQA): eleven parallel languages, and all of them pooled",
         ),
     },

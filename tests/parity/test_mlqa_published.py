@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from babelweave.evaluate.benchmarks import mlqa
-from babelweave.evaluate.benchmarks.subsets import Settings
+from babelweave.evaluate.benchmarks.subsets import Settings, run_tasks
 from babelweave.evaluate.benchmarks.system import System
 
 SUBSET = "es-zh"
@@ -23,7 +23,8 @@ def test_minilm_scores_what_mteb_published(data_root: Path) -> None:
     published = json.loads((data_root / "mlqa" / "published_mteb.json").read_text())
     expected = published["models"]["all-MiniLM-L6-v2"]["dev"][SUBSET]
     ranker = System(encoder="minilm?precision=float32").open(("zh",), print)
-    result = mlqa.run(data_root / "mlqa" / "MLQA_V1.zip", ranker, Settings(), subsets=SUBSET)
+    tasks = mlqa.read(data_root / "mlqa" / "MLQA_V1.zip", subsets=SUBSET)
+    result = run_tasks(tasks, ranker, Settings())
     found = result.summary["subsets"][SUBSET]
     assert 100 * found["RR@10"] == pytest.approx(expected["mrr_at_10"], abs=ROUNDING)
     assert 100 * found["R@100"] == pytest.approx(expected["recall_at_100"], abs=ROUNDING)

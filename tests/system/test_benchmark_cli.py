@@ -120,6 +120,27 @@ def test_weaving_lets_german_questions_find_english_passages(
     assert {"read", "encode passages", "generate", "weave", "search", "score"} <= set(printed["seconds"])
 
 
+def test_a_dry_run_counts_what_would_be_encoded(cli: Cli, release: Path, tmp_path: Path) -> None:
+    code, out, err = cli(
+        "benchmark",
+        "mlqa",
+        "--source",
+        release,
+        "--encoder",
+        "bm25",
+        "--out",
+        tmp_path / "r",
+        "--dry-run",
+        "--json",
+    )
+    assert code == 0, err
+    plan = json.loads(out)
+    assert plan["subsets"]["en-de"] == {"n_queries": 4, "n_passages": 4}
+    assert (plan["distinct_passages"], plan["distinct_questions"]) == (8, 8)
+    assert len(plan["missing"]) == 45
+    assert not list(tmp_path.iterdir())
+
+
 def test_halves_share_the_pool_and_divide_the_questions(cli: Cli, release: Path) -> None:
     found: Mapping[str, Any] = {}
     counts = []

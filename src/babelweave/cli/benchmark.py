@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from babelweave.cli.console import Json, Overwrite, Seed, emit, say
+from babelweave.cli.console import DryRun, Json, Overwrite, Seed, emit, say
 
 if TYPE_CHECKING:
+    from babelweave.evaluate.benchmarks.subsets import Tasks
     from babelweave.evaluate.benchmarks.system import System
     from babelweave.evaluate.results import BenchmarkResult
     from babelweave.records import Passage
@@ -93,6 +94,7 @@ def mlqa(
     depth: Depth = 100,
     baseline: Baseline = None,
     seed: Seed = 0,
+    dry_run: DryRun = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -102,8 +104,8 @@ def mlqa(
     Example: babelweave benchmark mlqa --source MLQA_V1.zip --encoder minilm --out plain/
     Example: babelweave benchmark mlqa --source MLQA_V1.zip --weave --baseline plain/ --out woven/
     """
-    from babelweave.data.mlqa import LANGUAGES
     from babelweave.evaluate.benchmarks import mlqa as benchmark
+    from babelweave.evaluate.benchmarks.subsets import run_tasks
 
     _check(out, overwrite)
     system = _system(
@@ -119,17 +121,19 @@ def mlqa(
         language_weights,
         seed,
     )
-    result = benchmark.run(
+    tasks = benchmark.read(
         source,
-        system.open(LANGUAGES, say),
-        _settings(measures, depth, baseline, seed),
         split=split,
         subsets=subsets,
         half=half.value if half else None,
         pool=pool.value,
         distractors=_passages(distractors),
     )
-    _finish(result, out, overwrite, as_json)
+    settings = _settings(measures, depth, baseline, seed)
+    if dry_run:
+        _plan(tasks, as_json)
+        return
+    _finish(run_tasks(tasks, system.open(tasks.languages, say), settings), out, overwrite, as_json)
 
 
 @app.command("xquad-r")
@@ -153,6 +157,7 @@ def xquad_r(
     depth: Depth = 100,
     baseline: Baseline = None,
     seed: Seed = 0,
+    dry_run: DryRun = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -163,8 +168,8 @@ def xquad_r(
     \b
     Example: babelweave benchmark xquad-r --source xquad-r/ --subsets en-de,pooled --depth 2640 --out result/
     """
-    from babelweave.data.xquad import read_release
     from babelweave.evaluate.benchmarks import xquad_r as benchmark
+    from babelweave.evaluate.benchmarks.subsets import run_tasks
 
     _check(out, overwrite)
     system = _system(
@@ -180,15 +185,12 @@ def xquad_r(
         language_weights,
         seed,
     )
-    result = benchmark.run(
-        source,
-        system.open(list(read_release(source)) if system.weaves else (), say),
-        _settings(measures, depth, baseline, seed),
-        subsets=subsets,
-        unit=unit.value,
-        distractors=_passages(distractors),
-    )
-    _finish(result, out, overwrite, as_json)
+    tasks = benchmark.read(source, subsets=subsets, unit=unit.value, distractors=_passages(distractors))
+    settings = _settings(measures, depth, baseline, seed)
+    if dry_run:
+        _plan(tasks, as_json)
+        return
+    _finish(run_tasks(tasks, system.open(tasks.languages, say), settings), out, overwrite, as_json)
 
 
 @app.command("xor-retrieve")
@@ -212,6 +214,7 @@ def xor_retrieve(
     depth: Depth = 100,
     baseline: Baseline = None,
     seed: Seed = 0,
+    dry_run: DryRun = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -220,7 +223,6 @@ def xor_retrieve(
     \b
     Example: babelweave benchmark xor-retrieve --source xor-tydi/ --pool english-pool/ --out result/
     """
-    from babelweave.data.xor import LANGUAGES
     from babelweave.evaluate.benchmarks import xor_retrieve as benchmark
 
     _check(out, overwrite)
@@ -237,14 +239,12 @@ def xor_retrieve(
         language_weights,
         seed,
     )
-    result = benchmark.run(
-        source,
-        _passages(pool),
-        system.open(LANGUAGES, say),
-        _settings("", depth, baseline, seed),
-        split=split,
-    )
-    _finish(result, out, overwrite, as_json)
+    tasks = benchmark.read(source, _passages(pool), split=split)
+    settings = _settings("", depth, baseline, seed)
+    if dry_run:
+        _plan(tasks, as_json)
+        return
+    _finish(benchmark.run(tasks, system.open(tasks.languages, say), settings), out, overwrite, as_json)
 
 
 def _system(
@@ -301,6 +301,16 @@ def _check(out: Path | None, overwrite: bool) -> None:
 
     if out is not None:
         check_target(out, overwrite=overwrite)
+
+
+def _plan(tasks: Tasks, as_json: bool) -> None:
+    plan = tasks.plan()
+    lines = [
+        f"{name}: {n['n_queries']} questions, {n['n_passages']} passages"
+        for name, n in plan["subsets"].items()
+    ]
+    lines.append(f"to encode: {plan['distinct_questions']} questions, {plan['distinct_passages']} passages")
+    emit(plan, as_json=as_json, text=lambda: "\n".join(lines))
 
 
 def _finish(result: BenchmarkResult, out: Path | None, overwrite: bool, as_json: bool) -> None:

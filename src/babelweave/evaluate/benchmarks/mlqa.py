@@ -15,27 +15,24 @@ from typing import Literal
 from babelweave.artifact import digest_texts
 from babelweave.data import mlqa
 from babelweave.errors import UsageError, nearest
-from babelweave.evaluate.benchmarks.rankers import Ranker, Stopwatch
-from babelweave.evaluate.benchmarks.subsets import Settings, choose, run_subsets, with_distractors
-from babelweave.evaluate.results import BenchmarkResult
+from babelweave.evaluate.benchmarks.rankers import Stopwatch
+from babelweave.evaluate.benchmarks.subsets import Tasks, choose, with_distractors
 from babelweave.records import Passage, Subset
 
 Pool = Literal["file", "language"]
 ALL = [f"{p}-{q}" for p in mlqa.LANGUAGES for q in mlqa.LANGUAGES]
 
 
-def run(
+def read(
     source: Path,
-    ranker: Ranker,
-    settings: Settings,
     *,
     split: str = "dev",
     subsets: str = "all",
     half: mlqa.Half | None = None,
     pool: Pool = "file",
     distractors: Sequence[Passage] = (),
-) -> BenchmarkResult:
-    """Run MLQA.
+) -> Tasks:
+    """Read MLQA.
 
     Args:
         source: the publisher's zip, or a folder of it unpacked.
@@ -69,7 +66,7 @@ def run(
         "questions": digest_texts(f"{t.name} {q.query_id} {q.text}" for t in tasks for q in t.queries),
         "passages": digest_texts(f"{t.name} {p.doc_id}" for t in tasks for p in t.passages),
     }
-    return run_subsets(tasks, missing, ranker, settings, signature, watch)
+    return Tasks(tasks, missing, signature, watch)
 
 
 def _language_pools(source: Path, split: str, tasks: Sequence[Subset]) -> list[Subset]:

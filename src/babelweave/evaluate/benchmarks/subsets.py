@@ -31,25 +31,46 @@ class Settings:
     seed: int = 0
 
 
-def run_subsets(
-    subsets: Sequence[Subset],
-    missing: Sequence[str],
-    ranker: Ranker,
-    settings: Settings,
-    signature: Mapping[str, Any],
-    watch: Stopwatch,
-) -> BenchmarkResult:
-    """Rank and score every subset.
+@dataclass(frozen=True, slots=True)
+class Tasks:
+    """What a benchmark asks, read and not yet ranked.
 
-    Args:
+    Attributes:
         subsets: in the order of the report.
         missing: names that exist in the benchmark and not in the source; reported.
-        signature: what decided the subsets (split, half, pool, digest of the source).
+        signature: what decided the subsets (split, half, pool, digests of the texts).
         watch: already holds the seconds spent on reading.
+    """
+
+    subsets: Sequence[Subset]
+    missing: Sequence[str]
+    signature: Mapping[str, Any]
+    watch: Stopwatch
+
+    @property
+    def languages(self) -> list[str]:
+        """The languages of the questions, sorted."""
+        return sorted({q.lang for s in self.subsets for q in s.queries})
+
+    def plan(self) -> dict[str, Any]:
+        """What ranking will take: sizes of the subsets, and the distinct texts to encode."""
+        return {
+            "subsets": {
+                s.name: {"n_queries": len(s.queries), "n_passages": len(s.passages)} for s in self.subsets
+            },
+            "missing": list(self.missing),
+            "distinct_passages": len({p.content for s in self.subsets for p in s.passages}),
+            "distinct_questions": len({q.text for s in self.subsets for q in s.queries}),
+        }
+
+
+def run_tasks(tasks: Tasks, ranker: Ranker, settings: Settings) -> BenchmarkResult:
+    """Rank and score every subset.
 
     Raises:
         DataError: the baseline was made on other subsets or questions.
     """
+    subsets, watch = tasks.subsets, tasks.watch
     baseline = read_per_query(settings.baseline) if settings.baseline else None
     ranker.prepare(subsets, watch)
     runs = {}
@@ -68,7 +89,7 @@ def run_subsets(
     measured = next(iter(scores.values()))[subsets[0].name].signature
     summary = {
         "signature": {
-            **signature,
+            **tasks.signature,
             **ranker.signature,
             "depth": settings.depth,
             "measures": measured,
@@ -83,7 +104,7 @@ def run_subsets(
             for s in subsets
         },
         "mean": means(scores),
-        "missing": list(missing),
+        "missing": list(tasks.missing),
     }
     return BenchmarkResult(summary, scores, runs, comparisons, watch.seconds)
 

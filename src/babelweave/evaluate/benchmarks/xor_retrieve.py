@@ -17,24 +17,22 @@ from babelweave.artifact import digest_texts
 from babelweave.data import xor
 from babelweave.errors import DataError
 from babelweave.evaluate.benchmarks.rankers import Ranker, Stopwatch
-from babelweave.evaluate.benchmarks.subsets import Settings
+from babelweave.evaluate.benchmarks.subsets import Settings, Tasks
 from babelweave.evaluate.results import BenchmarkResult, compare_results, read_per_query
 from babelweave.evaluate.token_recall import LIMITS, PassageTokens, TokenRecall, answer_ceiling, token_recall
 from babelweave.records import Passage, Query, Scores, Subset
 
 
-def run(
-    source: Path, pool: Sequence[Passage], ranker: Ranker, settings: Settings, *, split: str = "dev"
-) -> BenchmarkResult:
-    """Run XOR-Retrieve over a pool.
+def read(source: Path, pool: Sequence[Passage], *, split: str = "dev") -> Tasks:
+    """Read XOR-Retrieve: one subset, all questions against the pool.
 
     Args:
         source: the folder of the release, or its one JSONL file.
         pool: English passages; answers are looked for in their texts, not in their titles.
-        settings: `measures` is ignored, R@2kt and R@5kt are always given.
         split: "dev"; train is for training.
 
     Raises:
+        UsageError: no such split.
         DataError: a broken source, or a pool without passages.
     """
     if not pool:
@@ -42,7 +40,26 @@ def run(
     watch = Stopwatch()
     with watch.stage("read"):
         questions = xor.read_questions(source, split)
-    task = Subset("xor-retrieve", "en", "mul", pool, questions, {})
+    signature = {
+        "benchmark": "xor-retrieve",
+        "split": split,
+        "questions": digest_texts(f"{q.query_id} {q.text}" for q in questions),
+        "passages": digest_texts(p.doc_id for p in pool),
+    }
+    return Tasks([Subset("xor-retrieve", "en", "mul", pool, questions, {})], [], signature, watch)
+
+
+def run(tasks: Tasks, ranker: Ranker, settings: Settings) -> BenchmarkResult:
+    """Rank the pool for every question, and score R@2kt and R@5kt.
+
+    Args:
+        settings: `measures` is ignored.
+
+    Raises:
+        DataError: the baseline was made on other questions.
+    """
+    (task,), watch = tasks.subsets, tasks.watch
+    questions, pool = task.queries, task.passages
     baseline = read_per_query(settings.baseline) if settings.baseline else None
     ranker.prepare([task], watch)
     with watch.stage("search"):
@@ -60,10 +77,7 @@ def run(
     first = next(iter(found.values()))
     summary = {
         "signature": {
-            "benchmark": "xor-retrieve",
-            "split": split,
-            "questions": digest_texts(f"{q.query_id} {q.text}" for q in questions),
-            "passages": digest_texts(p.doc_id for p in pool),
+            **tasks.signature,
             **ranker.signature,
             "depth": settings.depth,
             "measures": first.scores.signature,

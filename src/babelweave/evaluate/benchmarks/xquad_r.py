@@ -7,22 +7,19 @@ from pathlib import Path
 
 from babelweave.artifact import digest_texts
 from babelweave.data import xquad
-from babelweave.evaluate.benchmarks.rankers import Ranker, Stopwatch
-from babelweave.evaluate.benchmarks.subsets import Settings, choose, run_subsets, with_distractors
-from babelweave.evaluate.results import BenchmarkResult
+from babelweave.evaluate.benchmarks.rankers import Stopwatch
+from babelweave.evaluate.benchmarks.subsets import Tasks, choose, with_distractors
 from babelweave.records import Passage
 
 
-def run(
+def read(
     source: Path,
-    ranker: Ranker,
-    settings: Settings,
     *,
     subsets: str = "all",
     unit: xquad.Unit = "passage",
     distractors: Sequence[Passage] = (),
-) -> BenchmarkResult:
-    """Run XQuAD-R.
+) -> Tasks:
+    """Read XQuAD-R.
 
     Args:
         source: folder or zip of one release.
@@ -52,4 +49,4 @@ def run(
         "questions": digest_texts(f"{t.name} {q.query_id} {q.text}" for t in tasks for q in t.queries),
         "passages": digest_texts(f"{t.name} {p.doc_id}" for t in tasks for p in t.passages),
     }
-    return run_subsets(tasks, missing, ranker, settings, signature, watch)
+    return Tasks(tasks, missing, signature, watch)
