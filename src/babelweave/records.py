@@ -91,6 +91,11 @@ class EncoderSignature:
     max_tokens_passage: int
     precision: str = field(default="float32")
 
+    @property
+    def by_cosine(self) -> bool:
+        """Whether rows and questions are brought to unit length before their inner product is the score."""
+        return self.similarity == "cosine" and not self.normalised
+
     def differences(self, other: EncoderSignature) -> list[str]:
         """One line for each field that forbids comparing vectors of the two; empty when compatible."""
         return [

@@ -12,7 +12,7 @@ from babelweave.artifact import read_manifest
 from babelweave.errors import DataError, SignatureError, UsageError
 from babelweave.index.bm25 import build_bm25
 from babelweave.index.dense import build_index, open_index, plan_index
-from babelweave.index.scoring import inner_products, lengths, rounding_margin, scores_by_cosine, unit
+from babelweave.index.scoring import inner_products, lengths, rounding_margin, unit
 from babelweave.records import Passage
 from vector_cases import signature, write_store
 
@@ -215,9 +215,9 @@ class TestSeveralRowsOfAPassage:
 
 class TestScoring:
     def test_unit_length_is_asked_for_by_cosine_without_normalisation_only(self) -> None:
-        assert scores_by_cosine(signature(2, similarity="cosine", normalised=False))
-        assert not scores_by_cosine(signature(2, similarity="cosine", normalised=True))
-        assert not scores_by_cosine(signature(2, similarity="dot", normalised=False))
+        assert signature(2, similarity="cosine", normalised=False).by_cosine
+        assert not signature(2, similarity="cosine", normalised=True).by_cosine
+        assert not signature(2, similarity="dot", normalised=False).by_cosine
 
     @pytest.mark.parametrize("spec", ["exact", "flat"])
     def test_cosine_signature_ranks_by_angle(self, spec: str, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from babelweave.artifact import read_json
 from babelweave.errors import DataError, UsageError
 from babelweave.evaluate.measures import evaluate
+from babelweave.index.exact import ExactIndex
 from babelweave.ranking import tie_keys, to_run, top_k
 from babelweave.records import Query, Run, Scores
 from babelweave.weave.fusers.spec import open_fuser
@@ -62,6 +64,29 @@ def test_every_row_is_what_fusing_and_searching_gives(fuser: str, normalise: boo
         assert row.values["RR@10"]["de"] == pytest.approx(by_lang["de"])
         assert row.values["RR@10"]["fr"] == pytest.approx(by_lang["fr"])
         assert row.values["RR@10"]["mean"] == pytest.approx(np.mean(list(by_lang.values())))
+
+
+@pytest.mark.parametrize("fuser", ["sum", "mean"])
+def test_an_encoder_compared_by_cosine_is_tuned_by_cosine(fuser: str) -> None:
+    """Each row is what an index over the woven vectors of such an encoder gives."""
+    data = dev()
+    lengths = np.random.default_rng(1).uniform(0.1, 10, (N, 1)).astype(np.float32)
+    data = replace(
+        data,
+        passage_vectors=lengths * data.passage_vectors,
+        signature=signature(D, similarity="cosine", normalised=False),
+    )
+    for row in tune(data, score, fuser=fuser, alphas=[0.3, 0.8]).rows:
+        woven = open_fuser(fuser, alpha=row.alpha).fuse(
+            data.passage_vectors, data.generated.means, data.generated.counts, ("de", "ar")
+        )
+        index = ExactIndex(D, keys=tie_keys(data.doc_ids), cosine=True)
+        index.add(woven[:, 0])
+        run = to_run(list(LANG), index.search(data.query_vectors, N), data.doc_ids)
+        found = score(run)[0]
+        for lang in ("de", "fr"):
+            values = [v for q, v in zip(found.query_ids, found.values, strict=True) if LANG[q] == lang]
+            assert row.values["RR@10"][lang] == pytest.approx(np.mean(values))
 
 
 def test_the_best_mean_wins_and_weights_find_the_language_that_helps() -> None:

@@ -34,7 +34,6 @@ from babelweave.encode.store import VectorStore
 from babelweave.errors import DataError, SignatureError, UsageError
 from babelweave.index.exact import ExactIndex
 from babelweave.index.faiss import FaissIndex
-from babelweave.index.scoring import scores_by_cosine
 from babelweave.index.spec import refuse_unknown, spec_text
 from babelweave.ranking import tie_keys
 from babelweave.records import EncoderSignature, Hits, Int64
@@ -185,7 +184,7 @@ def _index(spec: Spec, store: VectorStore, keys: Int64) -> ExactIndex | FaissInd
     """The empty kind of index a SPEC names, with the rows of the store attached."""
     if spec.target == "bm25":
         raise UsageError("bm25 indexes the texts of a collection, not the vectors of a store")
-    cosine = scores_by_cosine(store.signature)
+    cosine = store.signature.by_cosine
     index: ExactIndex | FaissIndex
     if spec.target == "exact":
         refuse_unknown(spec, ())

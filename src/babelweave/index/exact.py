@@ -25,7 +25,7 @@ class ExactIndex:
     Args:
         dimension: d.
         keys: tie keys (n,) from `ranking.tie_keys`; without, the higher row wins a tie.
-        cosine: compare by cosine (`scoring.scores_by_cosine`).
+        cosine: compare by cosine (`EncoderSignature.by_cosine`).
     Cost: O(q n d) per search, at the speed of a matrix product.
     """
 

@@ -42,7 +42,7 @@ class FaissIndex:
             `threads` (1: that build a graph; they race for links, so with more two builds may differ).
         dimension: d.
         keys: tie keys (n,) from `ranking.tie_keys`; without, the higher row wins a tie.
-        cosine: compare by cosine (`scoring.scores_by_cosine`).
+        cosine: compare by cosine (`EncoderSignature.by_cosine`).
     Raises:
         UsageError: FAISS does not know the factory string, or an option is unknown.
 

@@ -2,7 +2,7 @@
 
 The score is the inner product of the two vectors as stored. The one exception: where the encoder's
 signature says that it compares by cosine and that its vectors are not of unit length, both sides are
-divided by their length first (`scores_by_cosine`). An encoder that gives unit vectors is compared by
+divided by their length first (`EncoderSignature.by_cosine`). An encoder that gives unit vectors is compared by
 inner product, woven rows too: weaving moves a row's length on purpose, and `weave --normalise` is the
 place to undo that.
 
@@ -21,14 +21,9 @@ from typing import Any
 import numpy as np
 
 from babelweave.errors import DataError, UsageError
-from babelweave.records import EncoderSignature, Float32, Float64, Int64
+from babelweave.records import Float32, Float64, Int64
 
 _PAIRS_AT_ONCE = 16_384  # pairs gathered at once: 16,384 x 1,024 dimensions are 64 MiB a side
-
-
-def scores_by_cosine(signature: EncoderSignature) -> bool:
-    """Whether rows and questions are brought to unit length before the inner product."""
-    return signature.similarity == "cosine" and not signature.normalised
 
 
 def lengths(vectors: Float32) -> Float64:

@@ -2,7 +2,8 @@
 
 Scores are linear in the vectors: with a fuser that does not normalise, the scores of any alpha are
 (1 - alpha) S_p + alpha S_g, where S_p are the scores of the plain passages and S_g those of the fuser at
-alpha = 1. With `normalise` they are not, and every alpha is fused and scored again.
+alpha = 1. With `normalise`, and with an encoder that compares by cosine, they are not, and every alpha is
+fused and scored again.
 
 This module ranks; how a run is judged is the caller's `score`.
 """
@@ -25,7 +26,7 @@ from babelweave.generate.queries import GeneratedQueries
 from babelweave.protocols import Encoder, Fuser
 from babelweave.ranking import tie_keys, to_run, top_k
 from babelweave.records import EncoderSignature, Float32, Passage, Query, Run, Scores
-from babelweave.weave.fusers.arrays import check_alpha
+from babelweave.weave.fusers.arrays import check_alpha, unit_rows
 from babelweave.weave.stream import QueryMeans, plan_weave, query_means
 
 ALPHAS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.26, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -95,6 +96,7 @@ class Dev:
     """(n, d)"""
     generated: QueryMeans
     signature: EncoderSignature
+    """Of the encoder; says whether passages are ranked by inner product or by cosine."""
 
 
 def encode_dev(
@@ -169,7 +171,8 @@ def tune(
 
     swept = sorted({0.0, *map(check_alpha, alphas)})
     weights = dict(language_weights or {})
-    rows = list(_sweep(dev, score, with_weights(weights), swept, weights, linear=not normalise))
+    linear = not normalise and not dev.signature.by_cosine
+    rows = list(_sweep(dev, score, with_weights(weights), swept, weights, linear=linear))
     plain, measures = rows[0], tuple(rows[0].values)
     best = max(rows, key=lambda row: (row.values[measures[0]]["mean"], -row.alpha))
     for lang in dev.generated.languages if search_weights and best.alpha > 0 else ():
@@ -177,7 +180,7 @@ def tune(
             tried = {**best.language_weights, lang: weight}
             if weight == best.language_weights.get(lang, 1.0):
                 continue
-            found = list(_sweep(dev, score, with_weights(tried), [best.alpha], tried, linear=not normalise))
+            found = list(_sweep(dev, score, with_weights(tried), [best.alpha], tried, linear=linear))
             rows += found
             best = max([best, *found], key=lambda row: row.values[measures[0]]["mean"])
     languages = tuple(sorted({q.lang for q in dev.queries}))
@@ -231,7 +234,9 @@ def _fused(dev: Dev, fuser: Fuser) -> Any:
     fused = fuser.fuse(dev.passage_vectors, means, counts, dev.generated.languages)
     if fused.shape[1] != 1:
         raise UsageError(f"fuser {fuser.name} keeps {fused.shape[1]} vectors per passage; tune takes one")
-    return np.asarray(fused[:, 0], dtype=np.float32)
+    vectors = np.asarray(fused[:, 0], dtype=np.float32)
+    # A question's own length moves all its scores alike, so the rows are all that cosine has to divide.
+    return unit_rows(vectors) if dev.signature.by_cosine else vectors
 
 
 def _joined(runs: Sequence[Run]) -> Run:

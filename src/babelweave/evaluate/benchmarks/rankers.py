@@ -17,7 +17,6 @@ from babelweave.generate.queries import GeneratedQueries
 from babelweave.generate.run import check_languages
 from babelweave.index.bm25 import fit_bm25
 from babelweave.index.exact import ExactIndex
-from babelweave.index.scoring import scores_by_cosine
 from babelweave.protocols import Encoder, Fuser, Generator
 from babelweave.ranking import tie_keys, to_run
 from babelweave.records import Float32, Passage, Role, Run, Subset
@@ -164,7 +163,7 @@ class DenseRanker:
         index = ExactIndex(
             self._passage_vectors.shape[1],
             keys=tie_keys(doc_ids),
-            cosine=scores_by_cosine(self._encoder.signature),
+            cosine=self._encoder.signature.by_cosine,
         )
         index.add(self._passage_vectors[[self._passages[p] for p in subset.passages]])
         questions = self._question_vectors[[self._questions[q.text] for q in subset.queries]]
