@@ -2,9 +2,9 @@
 
 The score is the inner product of the two vectors as stored. The one exception: where the encoder's
 signature says that it compares by cosine and that its vectors are not of unit length, both sides are
-divided by their length first (`EncoderSignature.by_cosine`). An encoder that gives unit vectors is compared by
-inner product, woven rows too: weaving moves a row's length on purpose, and `weave --normalise` is the
-place to undo that.
+divided by their length first (`EncoderSignature.by_cosine`). An encoder that gives unit vectors is
+compared by inner product, woven rows too: weaving moves a row's length on purpose, and `weave --normalise`
+is the place to undo that.
 
 Two ways to compute it. A matrix product is fast, but BLAS takes other kernels at the edges of a matrix,
 so its last bits depend on where a row stands and on how many questions are asked at once; equal
