@@ -261,6 +261,33 @@ class TestIntervals:
         assert found.mean == pytest.approx(0.625)
         assert found.low <= found.mean <= found.high
 
+    def test_questions_of_many_subsets_are_not_better_ones(self) -> None:
+        """A perfect system has no spread, however unevenly its questions stand in subsets."""
+        subsets = {
+            "de": scores(1, 1, 1, ids="a b c"),
+            "es": scores(1, ids="a"),
+            "hi": scores(1, 1, ids="a d"),
+        }
+        assert estimate(subsets) == (pytest.approx(1), pytest.approx(1), pytest.approx(1))
+        worse = {name: Scores(s.measure, s.query_ids, s.values - 0.25) for name, s in subsets.items()}
+        found = compare(worse, subsets)
+        assert (found.low, found.high) == pytest.approx((0.25, 0.25))
+
+    def test_near_the_interval_of_means_taken_anew_from_drawn_questions(self) -> None:
+        """The bootstrap written out: draw questions, then average each subset's rows of those drawn."""
+        rng = np.random.default_rng(8)
+        n = 300
+        inside = np.stack([rng.random(n) < share for share in (0.9, 0.5, 0.3)])
+        skill = rng.beta(4, 1, n)
+        values = (rng.random((3, n)) < skill).astype(float)
+        names = np.array([f"q{i}" for i in range(n)])
+        found = estimate(
+            {f"s{s}": Scores("RR@10", tuple(names[inside[s]]), values[s][inside[s]]) for s in range(3)}
+        )
+        drawn = rng.multinomial(n, np.full(n, 1 / n), 4000)
+        means = ((drawn @ (inside * values).T) / (drawn @ inside.T)).mean(axis=1)
+        assert (found.low, found.high) == pytest.approx(np.percentile(means, [2.5, 97.5]), abs=0.003)
+
     def test_95_percent_intervals_hold_the_truth_about_that_often(self) -> None:
         """400 samples of 60 values in [0, 1] with mean 0.3: within four standard errors of 95 %."""
         rng = np.random.default_rng(5)

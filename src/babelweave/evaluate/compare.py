@@ -8,6 +8,10 @@ The difference of means is a weighted sum of per-row differences, weight 1/(S n_
 with n_s rows when S subsets are averaged. Adding a cluster's weighted differences and multiplying by the
 number of clusters C gives one value per cluster whose plain mean is that difference, so every test below
 is a one-sample test of C values around zero.
+
+Intervals draw the questions again, and with them the n_s change: a question of many subsets must not count
+as a good one. So a row enters the bootstrap as its deviation from the mean of its subset, the linear form
+of a mean of ratios, and the deviations spread around the reported mean.
 """
 
 from __future__ import annotations
@@ -81,7 +85,8 @@ def estimate(scores: Mapping[str, Scores], seed: int = 0) -> Estimate:
         scores: subset -> scores; equal query_ids in different subsets are the same question.
     """
     clusters, weighted = _weighted(scores)
-    return Estimate(float(weighted.sum()), *bootstrap_interval(cluster_values(weighted, clusters), seed))
+    mean = float(weighted.sum())
+    return Estimate(mean, *bootstrap_interval(mean + cluster_values(_deviations(scores), clusters), seed))
 
 
 def compare(
@@ -99,10 +104,12 @@ def compare(
         DataError: subsets, questions or measures differ; the message names the first difference.
     """
     _check_pairs(a, b)
+    b = {name: b[name] for name in a}
     clusters, weighted_a = _weighted(a)
-    _, weighted_b = _weighted({name: b[name] for name in a})
+    _, weighted_b = _weighted(b)
     values = cluster_values(weighted_b - weighted_a, clusters)
-    low, high = bootstrap_interval(values, seed)
+    spread = cluster_values(_deviations(b) - _deviations(a), clusters)
+    low, high = bootstrap_interval(values.mean() + spread, seed)
     return Comparison(
         family=family,
         measure=next(iter(a.values())).measure,
@@ -126,6 +133,12 @@ def _weighted(scores: Mapping[str, Scores]) -> tuple[list[str], Float64]:
     clusters = [query_id for found in scores.values() for query_id in found.query_ids]
     parts = [found.values / (len(scores) * len(found.query_ids)) for found in scores.values()]
     return clusters, np.concatenate(parts)
+
+
+def _deviations(scores: Mapping[str, Scores]) -> Float64:
+    """Every row as in `_weighted`, less the mean of its subset before it is weighted."""
+    parts = [(s.values - s.values.mean()) / (len(scores) * len(s.query_ids)) for s in scores.values()]
+    return np.concatenate(parts)
 
 
 def cluster_values(weighted: Float64, clusters: Sequence[str]) -> Float64:
