@@ -131,12 +131,22 @@ def test_every_layout_reads_the_same(tmp_path: Path, layout: Callable[[Path], Pa
     opened = GeneratedQueries.open(layout(tmp_path))
     assert opened.lookup(["c", "absent", "a"]) == {"a": WANTED["a"], "c": WANTED["c"]}
     assert opened.lookup(["b"]) == {"b": WANTED["b"]}
+    assert (opened.n_documents, opened.n_queries) == (3, 6)
     assert opened.lookup([]) == {}
     assert opened.contains(["c", "absent", "a"]).tolist() == [True, False, True]
     assert opened.in_memory == (layout in (as_json, as_lines))
     assert opened.check_languages(["deu", "ar"]) == ("de", "ar")
     with pytest.raises(UsageError, match="'fi'"):
         opened.check_languages(["fi"])
+
+
+def test_without_ranks_the_order_holds_across_row_groups(tmp_path: Path) -> None:
+    """A passage that is the last row of one group and the first of the next."""
+    table = pa.table({"doc_id": ["b", "a", "a", "b"], "lang": ["de"] * 4, "query": list("1234")})
+    pq.write_table(table, tmp_path / "q.parquet", row_group_size=2)
+    opened = GeneratedQueries.open(tmp_path / "q.parquet")
+    assert opened.lookup(["a", "b"]) == {"a": {"de": ["2", "3"]}, "b": {"de": ["1", "4"]}}
+    assert opened.n_documents == 2
 
 
 def test_integer_ids_and_foreign_codes_are_normalised(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ class GeneratedQueries:
     Attributes:
         path: what was opened.
         languages: present in it, sorted.
-        n_queries, n_documents: rows, and distinct passages (of a row group).
+        n_queries, n_documents: rows, and distinct passages.
         digest: sha256 of its content.
         signature: of the generator where a manifest tells it, else {}.
         in_memory: the layout (JSON) cannot be read in part and is held whole.
@@ -97,8 +97,8 @@ class GeneratedQueries:
         if not self.n_queries:
             raise DataError(f"{path}: holds no generated queries")
         self.languages = tuple(sorted(languages))
-        self.n_documents = sum(map(len, keys))
         flat = np.concatenate(keys)
+        self.n_documents = len(np.unique(flat))
         order = np.argsort(flat, kind="stable")
         self._keys: Int64 = flat[order]
         self._group_of = np.repeat(np.arange(groups.n, dtype=np.int32), [len(k) for k in keys])[order]
@@ -185,7 +185,8 @@ def _scan(groups: _Groups, number: int) -> Iterator[tuple[list[str], set[str]]]:
 
 
 def _parquet_groups(files: Sequence[Path]) -> _Groups:
-    places: list[tuple[Path, int]] = []
+    places: list[tuple[Path, int, int]] = []  # file, row group, rows before it
+    n_rows = 0
     for path in files:
         with reading(path):
             try:
@@ -200,25 +201,27 @@ def _parquet_groups(files: Sequence[Path]) -> _Groups:
                     f"{path}: no column {', '.join(missing)}; expected doc_id, lang, rank, query, score, "
                     f"found {', '.join(present)}"
                 )
-            places += [(path, i) for i in range(opened.num_row_groups)]
+            for group in range(opened.num_row_groups):
+                places.append((path, group, n_rows))
+                n_rows += opened.metadata.row_group(group).num_rows
 
     def load(number: int, columns: tuple[str, ...]) -> pa.Table:
-        path, group = places[number]
+        path, group, before = places[number]
         with reading(path):
             try:
                 with pq.ParquetFile(path) as opened:
                     present = [c for c in columns if c in opened.schema_arrow.names]
-                    return _typed(opened.read_row_group(group, columns=present), columns, path)
+                    return _typed(opened.read_row_group(group, columns=present), columns, path, before)
             except pa.ArrowException as error:
                 raise DataError(f"{path}: row group {group} cannot be read ({error})") from error
 
     return _Groups(len(places), load)
 
 
-def _typed(table: pa.Table, columns: tuple[str, ...], path: Path) -> pa.Table:
-    """The columns in our types; a file without ranks is ranked by its row order."""
+def _typed(table: pa.Table, columns: tuple[str, ...], path: Path, before: int) -> pa.Table:
+    """The columns in our types; a file without ranks is ranked by its rows, of which `before` came earlier."""
     if "rank" in columns and "rank" not in table.column_names:
-        table = table.append_column("rank", pa.array(range(table.num_rows), pa.int32()))
+        table = table.append_column("rank", pa.array(range(before, before + table.num_rows), pa.int64()))
     for name in columns:
         if table[name].null_count:
             raise DataError(f"{path}: column {name!r} has empty cells; every query needs it")
