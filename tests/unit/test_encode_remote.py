@@ -187,6 +187,14 @@ def test_key_is_sent_and_never_shown(
     assert KEY not in json.dumps(encoder.signature.to_dict())
 
 
+@pytest.mark.parametrize("key", [f"{KEY}\n", f"{KEY} x", f"{KEY}\u2019"])
+def test_a_key_that_is_no_header_is_refused_and_not_shown(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_KEY", key)
+    with pytest.raises(UsageError, match="MY_KEY: the key holds blanks or is not ASCII") as raised:
+        RemoteEncoder("m", url="http://127.0.0.1:9/v1", key_env="MY_KEY")
+    assert KEY not in str(raised.value)
+
+
 def test_no_key_no_header(server: Server) -> None:
     RemoteEncoder("m", url=server.url, dimensions=8).encode(["x"], "query")
     assert "authorization" not in server.headers[0]

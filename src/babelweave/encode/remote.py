@@ -8,6 +8,7 @@ import email.utils
 import json
 import logging
 import os
+import re
 import time
 from collections.abc import Sequence
 from functools import cached_property
@@ -22,6 +23,7 @@ from babelweave.records import Encoded, EncoderSignature, Float32, Role
 
 logger = logging.getLogger(__name__)
 
+_HEADER_TEXT = re.compile(r"[!-~]*")
 _RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 60.0
@@ -49,7 +51,7 @@ class RemoteEncoder:
         retries: further tries after 408, 425, 429, 5xx, a timeout or a lost connection; waits double from
             0.5 s, or follow Retry-After up to 60 s.
     Raises:
-        UsageError: no model name, an address that is not http(s), or `key_env` is not set.
+        UsageError: no model name, an address that is not http(s), or a key that is not set or no header.
     """
 
     def __init__(
@@ -80,6 +82,10 @@ class RemoteEncoder:
         self._key = os.environ.get(key_env or "OPENAI_API_KEY", "")
         if key_env and not self._key:
             raise UsageError(f"key_env={key_env}: that environment variable is not set")
+        if not _HEADER_TEXT.fullmatch(self._key):  # the HTTP library would show it in its error
+            raise UsageError(
+                f"{key_env or 'OPENAI_API_KEY'}: the key holds blanks or is not ASCII; set it anew"
+            )
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         self._client = httpx.Client(headers=headers, timeout=timeout)
         logger.warning("%s: truncation is decided by the server and cannot be counted", model)
