@@ -219,7 +219,7 @@ def _parquet_groups(files: Sequence[Path]) -> _Groups:
 
 
 def _typed(table: pa.Table, columns: tuple[str, ...], path: Path, before: int) -> pa.Table:
-    """The columns in our types; without ranks, rows rank as they lie in the file, `before` of them earlier."""
+    """The columns in our types; without ranks, rows rank as they lie in the file, after `before` others."""
     if "rank" in columns and "rank" not in table.column_names:
         table = table.append_column("rank", pa.array(range(before, before + table.num_rows), pa.int64()))
     for name in columns:
