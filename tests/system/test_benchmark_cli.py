@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from babelweave.data.collection import write_collection
+from babelweave.data.squad import text_id
 from babelweave.data.trec import read_run
 from babelweave.records import Passage
 from conftest import Cli
@@ -118,6 +119,21 @@ def test_weaving_lets_german_questions_find_english_passages(
     assert rows["RR@10", "x-en"]["difference"] == pytest.approx(1.0 - plain["subsets"]["en-de"]["RR@10"])
     assert read(tmp_path / "woven" / "comparison.json")["comparisons"] == printed["comparisons"]
     assert {"read", "encode passages", "generate", "weave", "search", "score"} <= set(printed["seconds"])
+
+
+def test_queries_on_disk_are_woven_whole_unless_told_otherwise(
+    cli: Cli, release: Path, encoder: Path, tmp_path: Path
+) -> None:
+    queries = {text_id(text): {"de": ["fuchs", "wal", "frosch"]} for text in TEXTS["en"]}
+    (tmp_path / "q.json").write_text(json.dumps(queries))
+    common = (
+        "benchmark", "mlqa", "--source", release, "--encoder", encoder, "--subsets", "en-de",
+        "--generated", tmp_path / "q.json", "--json",
+    )  # fmt: skip
+    for chosen, n_queries in (((), 12), (("--per-language", "1"), 4)):
+        code, out, err = cli(*common, *chosen)
+        assert code == 0, err
+        assert json.loads(out)["signature"]["counts"]["queries.de"] == n_queries
 
 
 def test_a_dry_run_counts_what_would_be_encoded(cli: Cli, release: Path, tmp_path: Path) -> None:

@@ -41,7 +41,10 @@ Languages = Annotated[
     str | None,
     typer.Option(help="Of the woven queries, separated by commas; all asked in but en if not given."),
 ]
-PerLanguage = Annotated[int, typer.Option(min=1, help="Woven queries per passage and language.")]
+PerLanguage = Annotated[
+    int | None,
+    typer.Option(min=1, help="Woven queries per passage and language; if not given 2, of --generated all."),
+]
 Fuser = Annotated[str, typer.Option(help="mean, or sum as in xQG.")]
 Alpha = Annotated[float | None, typer.Option(help="Share of the queries; the fuser's default if not given.")]
 Normalise = Annotated[bool, typer.Option("--normalise", help="Scale woven vectors to length 1.")]
@@ -85,7 +88,7 @@ def mlqa(
     generator: Generator = None,
     generated: Generated = None,
     languages: Languages = None,
-    per_language: PerLanguage = 2,
+    per_language: PerLanguage = None,
     fuser: Fuser = "mean",
     alpha: Alpha = None,
     normalise: Normalise = False,
@@ -148,7 +151,7 @@ def xquad_r(
     generator: Generator = None,
     generated: Generated = None,
     languages: Languages = None,
-    per_language: PerLanguage = 2,
+    per_language: PerLanguage = None,
     fuser: Fuser = "mean",
     alpha: Alpha = None,
     normalise: Normalise = False,
@@ -206,7 +209,7 @@ def xor_retrieve(
     generator: Generator = None,
     generated: Generated = None,
     languages: Languages = None,
-    per_language: PerLanguage = 2,
+    per_language: PerLanguage = None,
     fuser: Fuser = "mean",
     alpha: Alpha = None,
     normalise: Normalise = False,
@@ -253,7 +256,7 @@ def _system(
     generator: str | None,
     generated: Path | None,
     languages: str | None,
-    per_language: int,
+    per_language: int | None,
     fuser: str,
     alpha: float | None,
     normalise: bool,

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from babelweave.errors import UsageError
 from babelweave.generate.queries import GeneratedQueries
 from babelweave.generate.run import check_languages
 from babelweave.index.bm25 import fit_bm25
@@ -61,13 +62,13 @@ class Weaving:
     Attributes:
         source: queries on disk, or a generator that is run over the pools in memory.
         languages: of the queries; each passage gets all of them, as one index serves all questions.
-        per_language: queries per passage and language.
+        per_language: queries per passage and language; None for all of those on disk.
     """
 
     source: GeneratedQueries | Generator
     fuser: Fuser
     languages: Sequence[str]
-    per_language: int
+    per_language: int | None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -75,6 +76,8 @@ class Weaving:
             check_request(self.source, self.languages, self.per_language)
         else:
             check_languages(self.source, self.languages)
+            if self.per_language is None:
+                raise UsageError("a generator has to be told how many queries to write (per_language)")
 
     @property
     def signature(self) -> dict[str, Any]:
@@ -92,6 +95,7 @@ class Weaving:
         """The queries of these passages: read when asked for, or generated now."""
         if isinstance(self.source, GeneratedQueries):
             return self.source.lookup
+        assert self.per_language is not None
         queries: dict[str, dict[str, list[str]]] = {p.doc_id: {} for p in passages}
         for lang in self.languages:
             generated = self.source.generate(passages, lang, self.per_language, self.seed)
@@ -155,6 +159,11 @@ class DenseRanker:
             weaving.languages,
             per_language=weaving.per_language,
         )
+        if len(woven.vectors) != len(doc_ids):
+            v = len(woven.vectors) // len(doc_ids)
+            raise UsageError(
+                f"fuser {weaving.fuser.name} keeps {v} vectors per passage; a benchmark takes one"
+            )
         self._passage_vectors = woven.vectors
         self.counts.update(woven.counts)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from babelweave.errors import UsageError, nearest
+from babelweave.errors import DataError, UsageError, nearest
 from babelweave.evaluate.benchmarks.rankers import Ranker, Stopwatch
 from babelweave.evaluate.measures import DEFAULT, evaluate
 from babelweave.evaluate.results import BenchmarkResult, compare_results, means, read_per_query
@@ -131,9 +131,15 @@ def choose(asked: str, present: Sequence[str], known: Sequence[str]) -> tuple[li
 
 
 def with_distractors(subset: Subset, distractors: Sequence[Passage]) -> Subset:
-    """The subset with more passages in its pool; those whose text the pool holds already are left out."""
-    texts = {p.text for p in subset.passages}
+    """The subset with more passages in its pool; those whose text the pool holds already are left out.
+
+    Raises:
+        DataError: a distractor has the id of a passage with another text, which no run could tell apart.
+    """
+    texts, ids = {p.text for p in subset.passages}, {p.doc_id for p in subset.passages}
     added = [p for p in distractors if p.text not in texts]
+    if twice := next((p.doc_id for p in added if p.doc_id in ids), None):
+        raise DataError(f"{subset.name}: a distractor has the id {twice!r} of another passage of the pool")
     return Subset(
         subset.name,
         subset.passage_lang,

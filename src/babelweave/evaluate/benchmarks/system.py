@@ -30,6 +30,8 @@ class System:
         generator: SPEC of a generator, run over the pools.
         generated: queries on disk instead.
         languages: of the generated queries; all the benchmark asks in, but English, when None.
+        per_language: queries per passage and language; None is `PER_LANGUAGE` of a generator, and all of
+            `generated`.
         alpha: None is the fuser's default.
     """
 
@@ -38,7 +40,7 @@ class System:
     generator: str | None = None
     generated: Path | None = None
     languages: Sequence[str] | None = None
-    per_language: int = PER_LANGUAGE
+    per_language: int | None = None
     fuser: str = "mean"
     alpha: float | None = None
     normalise: bool = False
@@ -71,15 +73,18 @@ class System:
         if self.generator is not None and self.generated is not None:
             raise UsageError("give --generator or --generated, not both")
         source: GeneratedQueries | Generator
+        per_language = self.per_language
         if self.generated is not None:
             source = GeneratedQueries.open(self.generated)
         else:
             source = open_generator(self.generator or "lexical")
+            per_language = PER_LANGUAGE if per_language is None else per_language
         if self.languages is None:
             wanted = [lang for lang in asked_in if lang != "en"]
             languages = [lang for lang in wanted if lang in source.languages]
             if left_out := [lang for lang in wanted if lang not in source.languages]:
-                say(f"no generated queries in {', '.join(left_out)}: {self.generator or 'lexical'} has none")
+                name = self.generated or self.generator or "lexical"
+                say(f"no generated queries in {', '.join(left_out)}: {name} has none")
         else:
             languages = [canonical(lang) for lang in self.languages]
         fuser = open_fuser(
@@ -88,4 +93,4 @@ class System:
             language_weights=self.language_weights,
             normalise=self.normalise,
         )
-        return Weaving(source, fuser, languages, self.per_language, self.seed)
+        return Weaving(source, fuser, languages, per_language, self.seed)
