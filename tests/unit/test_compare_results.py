@@ -65,6 +65,20 @@ def test_each_measure_is_one_family() -> None:
         assert all(r.n_clusters == 9 for r in family)
 
 
+def test_a_question_of_pooled_is_one_unit_in_all_its_languages() -> None:
+    """`pooled` asks q0 as en-q0 and de-q0; both stand with q0 of the other subsets."""
+    rng = np.random.default_rng(3)
+    ids = tuple(f"{lang}-q{i}" for lang in ("de", "en") for i in range(9))
+
+    def both(shift: float) -> dict[str, dict[str, Scores]]:
+        found = table(shift, "en-de")["RR@10"]
+        return {"RR@10": {**found, "pooled": Scores("RR@10", ids, rng.uniform(0, 1, 18))}}
+
+    rows = {r.family: r for r in compare_results(both(0), both(0.1))}
+    assert (rows["asked in pooled"].n_rows, rows["asked in pooled"].n_clusters) == (18, 9)
+    assert (rows["all"].n_rows, rows["all"].n_clusters) == (27, 9)
+
+
 def test_what_cannot_be_compared() -> None:
     with pytest.raises(DataError, match="baseline lacks subset 'en-de'"):
         compare_results(table(subsets="en-en"), table())

@@ -98,6 +98,11 @@ def subset(release: Release, name: str, unit: Unit = "passage") -> Subset:
     return Subset(name, *languages, list(pool.values()), queries, qrels)
 
 
+def pooled_question(query_id: str) -> str:
+    """The question that a query id of "pooled" asks in one of its languages."""
+    return query_id.partition("-")[2]
+
+
 def _questions(items: Iterable[Paragraph]) -> Iterable[Question]:
     return (question for paragraph in items for question in paragraph.questions)
 

@@ -10,7 +10,7 @@ manifest.json        checksums; written last
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy as np
 
 from babelweave.artifact import read_manifest, seal, write_aside, write_folder, write_json
 from babelweave.data.trec import write_run
+from babelweave.data.xquad import POOLED, pooled_question
 from babelweave.errors import DataError
 from babelweave.evaluate.compare import Comparison, Correction, compare, correct
 from babelweave.records import Run, Scores
@@ -95,7 +96,7 @@ def compare_results(
     subsets in other languages than the question's, or over all its subsets where there is no such subset.
 
     Raises:
-        DataError: measures, subsets or questions differ.
+        DataError: no measure is shared, or `a` lacks a subset of `b` or was scored on other questions.
     """
     shared = [m for m in b if m in a]
     if not shared:
@@ -103,7 +104,9 @@ def compare_results(
     rows: list[Comparison] = []
     for measure in shared:
         family = [
-            compare(_pick(a[measure], subsets), _pick(b[measure], subsets), family=name, seed=seed)
+            compare(
+                by_question(a[measure], subsets), by_question(b[measure], subsets), family=name, seed=seed
+            )
             for name, subsets in families(b[measure]).items()
         ]
         rows += correct(family, correction)
@@ -125,11 +128,22 @@ def families(subsets: Iterable[str]) -> dict[str, list[str]]:
     return found
 
 
-def _pick(scores: Mapping[str, Scores], subsets: Sequence[str]) -> dict[str, Scores]:
+def by_question(scores: Mapping[str, Scores], subsets: Sequence[str]) -> dict[str, Scores]:
+    """Some subsets' scores under the ids of the questions, the units of tests and intervals.
+
+    In `pooled` a question stands once per language, under query ids of its own; its rows are one unit too.
+
+    Raises:
+        DataError: one of the subsets is not there.
+    """
     try:
-        return {s: scores[s] for s in subsets}
+        found = {s: scores[s] for s in subsets}
     except KeyError as error:
         raise DataError(f"the baseline lacks subset {error.args[0]!r}; run it on the same subsets") from None
+    if POOLED in found:
+        questions = tuple(map(pooled_question, found[POOLED].query_ids))
+        found[POOLED] = replace(found[POOLED], query_ids=questions)
+    return found
 
 
 def write_result(folder: Path, result: BenchmarkResult, *, overwrite: bool = False) -> None:

@@ -13,7 +13,14 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from babelweave.artifact import read_json
 from babelweave.errors import DataError
 from babelweave.evaluate.compare import Comparison, Estimate, estimate
-from babelweave.evaluate.results import compare_results, families, groups, question_language, read_per_query
+from babelweave.evaluate.results import (
+    by_question,
+    compare_results,
+    families,
+    groups,
+    question_language,
+    read_per_query,
+)
 from babelweave.records import Scores
 from babelweave.report.figures import Series, forest, grouped_bars
 from babelweave.report.page import Block, Figure, Section
@@ -159,7 +166,7 @@ def result_sections(result: Result, baseline: Result | None = None, *, seed: int
 def _overview(result: Result) -> str:
     subsets = next(iter(result.scores.values()))
     n_rows = sum(len(s.query_ids) for s in subsets.values())
-    n_questions = len({q for s in subsets.values() for q in s.query_ids})
+    n_questions = len({q for s in by_question(subsets, list(subsets)).values() for q in s.query_ids})
     what = result.signature.get("benchmark", "A benchmark")
     text = f"{what}: {len(subsets):,} subsets, {n_questions:,} questions"
     return f"{text}, {n_rows:,} rows of a question in a subset." if n_rows != n_questions else f"{text}."
@@ -174,7 +181,7 @@ def _means_table(result: Result, seed: int) -> Table:
     for group, members in groups(first).items():
         row: list[Cell] = [group, len(members)]
         for subsets in result.scores.values():
-            mean, low, high = estimate({s: subsets[s] for s in members}, seed)
+            mean, low, high = estimate(by_question(subsets, members), seed)
             row += [mean, (low, high)]
         rows.append(tuple(row))
     notes = (f"{PERCENT} Each subset counts once.", INTERVAL)
@@ -233,7 +240,7 @@ def _language_figures(result: Result, baseline: Result | None, seed: int) -> Ite
 
 
 def _mean(scores: Mapping[str, Scores], subsets: Sequence[str], seed: int) -> Estimate:
-    return estimate({s: scores[s] for s in subsets}, seed)
+    return estimate(by_question(scores, subsets), seed)
 
 
 def _every(result: Result) -> Iterator[Block]:
