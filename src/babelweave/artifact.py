@@ -318,8 +318,10 @@ class ShardWriter:
         self.settings: dict[str, Any] = json.loads(json.dumps(dict(settings), allow_nan=False))
         self._markers: dict[int, dict[str, Any]] = {}
         self.n_resumed = 0
-        if overwrite and folder.is_dir() and any(folder.iterdir()):
+        if overwrite and _in_use(folder):
             check_ours(folder)
+            if (folder / PLAN).is_file():
+                os.close(_locked(folder / PLAN))
             with storing(folder):
                 shutil.rmtree(folder)
         if (folder / MANIFEST).exists():
@@ -330,7 +332,7 @@ class ShardWriter:
             self._unlock = weakref.finalize(self, os.close, _locked(folder / PLAN))
             self._clear_unfinished()
         else:
-            if folder.is_dir() and any(folder.iterdir()):
+            if _in_use(folder):
                 raise UsageError(f"{folder} is not empty and holds no {kind}; choose another --out")
             write_json(folder / PLAN, plan)
             self._unlock = weakref.finalize(self, os.close, _locked(folder / PLAN))
@@ -434,6 +436,11 @@ class ShardWriter:
         for path in [*self.folder.glob("shard-*.json"), self.folder / PLAN]:
             path.unlink(missing_ok=True)
         return manifest
+
+
+def _in_use(folder: Path) -> bool:
+    """Whether there is anything in it but what a kill in the first moment leaves: a plan half written."""
+    return folder.is_dir() and any(path.name != PLAN + _ASIDE for path in folder.iterdir())
 
 
 def _locked(path: Path) -> int:

@@ -225,6 +225,14 @@ class TestShards:
         assert _bytes_of(tmp_path / "cut") == _bytes_of(tmp_path / "whole")
         assert read_manifest(tmp_path / "cut", "store", checksums=True) == manifest
 
+    @pytest.mark.parametrize("overwrite", [False, True])
+    def test_a_kill_while_the_plan_is_written_is_no_obstacle(self, tmp_path: Path, overwrite: bool) -> None:
+        (tmp_path / f"{PLAN}.aside").write_text('{"kind": "sto')
+        writer = ShardWriter(tmp_path, "store", {}, overwrite=overwrite)
+        _write(writer, range(1))
+        writer.finish()
+        assert sorted(_bytes_of(tmp_path)) == [MANIFEST, "vectors-00000.npy"]
+
     def test_finished_shards_are_not_written_again(self, tmp_path: Path) -> None:
         _write(ShardWriter(tmp_path / "s", "store", {}), range(1), content="first")
         resumed = ShardWriter(tmp_path / "s", "store", {})
@@ -306,6 +314,9 @@ def test_two_processes_do_not_write_one_folder(tmp_path: Path) -> None:
         assert other.stdout.readline() == "ready\n"
         with pytest.raises(UsageError, match="another process is writing it"):
             ShardWriter(tmp_path / "s", "store", {"a": 1})
+        with pytest.raises(UsageError, match="another process is writing it"):
+            ShardWriter(tmp_path / "s", "store", {"a": 2}, overwrite=True)
+        assert (tmp_path / "s" / PLAN).is_file()
         other.kill()
         other.wait()
         ShardWriter(tmp_path / "s", "store", {"a": 1})  # the lock went with the process
