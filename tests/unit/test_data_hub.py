@@ -63,6 +63,21 @@ def test_errors_say_what_is_there(tmp_path: Path) -> None:
         read_hub(name, "test")
 
 
+@pytest.mark.parametrize(
+    ("scores", "message"),
+    [
+        ([0.5], "row 1: not a judgement .score 0.5 is not an integer"),
+        ([1, 0], "'d2' is judged 1 before and 0"),
+    ],
+)
+def test_judgements_that_would_be_lost_are_refused(tmp_path: Path, scores: list[float], message: str) -> None:
+    name = make_folder(tmp_path / "set", "", "default")
+    rows = [{"query-id": "q1", "corpus-id": "d2", "score": score} for score in scores]
+    (tmp_path / "set" / "qrels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(DataError, match=message):
+        read_hub(name, "test", lang="en")
+
+
 def test_without_a_network(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be read from the Hugging Face Hub"):
         read_hub("owner/absent", lang="en")

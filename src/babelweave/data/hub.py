@@ -48,7 +48,12 @@ def read_hub(
     qrels: dict[str, dict[str, int]] = {}
     for number, row in enumerate(_rows(name, judged, (split,), revision), start=1):
         try:
-            qrels.setdefault(str(row["query-id"]), {})[str(row["corpus-id"])] = int(row["score"])
+            judged_docs = qrels.setdefault(str(row["query-id"]), {})
+            doc_id, relevance = str(row["corpus-id"]), int(row["score"])
+            if relevance != float(row["score"]):
+                raise ValueError(f"score {row['score']!r} is not an integer")
+            if judged_docs.setdefault(doc_id, relevance) != relevance:
+                raise ValueError(f"{doc_id!r} is judged {judged_docs[doc_id]} before and {relevance} here")
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"{name}/{judged} row {number}: not a judgement ({fault(error)})") from error
     queries = list(
