@@ -88,8 +88,8 @@ def subset(release: Release, name: str, unit: Unit = "passage") -> Subset:
             found = relevant.get(question.query_id, [])
             if len(found) != len(passage_langs):
                 raise DataError(
-                    f"XQuAD question {question.query_id!r} ({lang}) is in {len(found)} passages "
-                    f"{len(passage_langs)} languages; the files are not parallel"
+                    f"XQuAD question {question.query_id!r} ({lang}) is in {len(found)} passages, expected "
+                    f"one in each of {len(passage_langs)} languages; the files are not parallel"
                 )
             query_id = f"{lang}-{question.query_id}" if pooled else question.query_id
             queries.append(Query(query_id, question.text, lang, question.answers))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -83,7 +83,7 @@ def generate_queries(
     if first is None:
         raise DataError(f"{folder}: nothing to generate for, the source holds no passages")
     writer = ShardWriter(folder, KIND, settings, overwrite=overwrite)
-    for number, shard in enumerate(_chain(first, shards)):
+    for number, shard in enumerate(chain([first], shards)):
         source = digest_texts(text for p in shard for text in (p.doc_id, p.lang, p.content))
         if writer.done(number, source):
             continue
@@ -172,8 +172,3 @@ def _shards(passages: Iterable[Passage], size: int) -> Iterator[list[Passage]]:
     stream = iter(passages)
     while shard := list(islice(stream, size)):
         yield shard
-
-
-def _chain(first: list[Passage], rest: Iterator[list[Passage]]) -> Iterator[list[Passage]]:
-    yield first
-    yield from rest
