@@ -76,7 +76,10 @@ def test_the_demo_ends_in_a_table_with_tests(cli: Cli, encoder: Path, tmp_path: 
     assert all(texts[query_id] in err for query_id in SHOWN), "questions are searched visibly"
     generated = GeneratedQueries.open(tmp_path / "demo" / "generated")
     assert set(generated.languages) == LANGUAGES - {"en"}
-    assert VectorStore.open(tmp_path / "demo" / "woven").n_rows == 256
+    assert found["woven"]["en"] == found["plain"]["en"], "English questions have no index of their own"
+    for lang in LANGUAGES - {"en"}:
+        woven = VectorStore.open(tmp_path / "demo" / lang).manifest
+        assert (woven.counts["rows"], woven.settings["languages"]) == (256, [lang])
     code, _, err = cli("demo", "--encoder", encoder, "--out", tmp_path / "demo")
     assert code == 2
     assert "--overwrite" in err

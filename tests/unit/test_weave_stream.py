@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from babelweave.encode.store import VectorStore
-from babelweave.errors import DataError, UsageError
+from babelweave.encode.store import VectorStore, encode_collection
+from babelweave.errors import DataError, SignatureError, UsageError
 from babelweave.generate.queries import GeneratedQueries
 from babelweave.records import Encoded, Passage, Role
 from babelweave.weave.fusers.mean import MeanFuser
@@ -146,3 +147,62 @@ def test_bad_requests(generated: GeneratedQueries, tmp_path: Path) -> None:
         weave_collection(lambda: PASSAGES, generated, ENCODER, MeanFuser(), tmp_path / "w", languages=["fr"])
     with pytest.raises(UsageError, match="at least 1"):
         weave_collection(lambda: PASSAGES, generated, ENCODER, MeanFuser(), tmp_path / "w", per_language=0)
+
+
+class TestFromAPlainStore:
+    """Passages already encoded are read back, not encoded again."""
+
+    class QueriesOnly(LetterEncoder):
+        def encode(self, texts: Sequence[str], role: Role) -> Encoded:
+            assert role == "query"
+            return super().encode(texts, role)
+
+    @pytest.fixture
+    def plain(self, tmp_path: Path) -> VectorStore:
+        encode_collection(PASSAGES, ENCODER, tmp_path / "plain", shard_size=5)
+        return VectorStore.open(tmp_path / "plain")
+
+    def again(
+        self, generated: GeneratedQueries, plain: VectorStore, folder: Path, **changes: Any
+    ) -> VectorStore:
+        arguments = {"passages": lambda: PASSAGES, "encoder": self.QueriesOnly(max_tokens_query=12)} | changes
+        weave_collection(
+            generated=generated, fuser=SumFuser(alpha=0.2), folder=folder, per_language=1, shard_size=7,
+            store=plain, **arguments,
+        )  # fmt: skip
+        return VectorStore.open(folder)
+
+    def test_it_gives_the_same_vectors_and_counts(
+        self, generated: GeneratedQueries, plain: VectorStore, tmp_path: Path
+    ) -> None:
+        encoded = weave(generated, tmp_path / "encoded")
+        reread = self.again(generated, plain, tmp_path / "reread")
+        np.testing.assert_array_equal(reread.rows(range(23)), encoded.rows(range(23)))
+        assert reread.manifest.counts == encoded.manifest.counts
+        assert reread.manifest.inputs["store"] == plain.manifest.digest()
+
+    def test_an_interrupted_run_goes_on_in_the_middle_of_the_store(
+        self, generated: GeneratedQueries, plain: VectorStore, tmp_path: Path
+    ) -> None:
+        whole = self.again(generated, plain, tmp_path / "whole")
+        with pytest.raises(KeyboardInterrupt):
+            self.again(generated, plain, tmp_path / "twice", encoder=Interrupted(max_tokens_query=12))
+        twice = self.again(generated, plain, tmp_path / "twice")
+        assert twice.manifest.digest() == whole.manifest.digest()
+
+    def test_a_collection_changed_since_is_refused(
+        self, generated: GeneratedQueries, plain: VectorStore, tmp_path: Path
+    ) -> None:
+        changed = [*PASSAGES[:-1], Passage("d22", "other words", "en")]
+        with pytest.raises(DataError, match="the collection has changed"):
+            self.again(generated, plain, tmp_path / "w", passages=lambda: changed)
+        assert not (tmp_path / "w").exists()
+
+    def test_a_store_of_another_encoder_or_kind_is_refused(
+        self, generated: GeneratedQueries, plain: VectorStore, tmp_path: Path
+    ) -> None:
+        with pytest.raises(SignatureError, match="max_tokens_query"):
+            self.again(generated, plain, tmp_path / "w", encoder=LetterEncoder(max_tokens_query=3))
+        woven = weave(generated, tmp_path / "woven")
+        with pytest.raises(DataError, match="plain passages"):
+            self.again(generated, woven, tmp_path / "w")

@@ -38,6 +38,10 @@ def run(
     per_language: Annotated[
         int | None, typer.Option(help="At most so many per passage and language; all if not given.")
     ] = None,
+    store: Annotated[
+        Path | None,
+        typer.Option(help="Plain store of the collection, made by `encode`; passages are not encoded again."),
+    ] = None,
     lang: Annotated[str | None, typer.Option(help="Language of texts that name none.")] = None,
     dry_run: DryRun = False,
     overwrite: Overwrite = False,
@@ -50,7 +54,7 @@ def run(
     """
     from babelweave.data.collection import Collection
     from babelweave.encode.spec import open_encoder
-    from babelweave.encode.store import plan_store
+    from babelweave.encode.store import VectorStore, plan_store
     from babelweave.generate.queries import GeneratedQueries
     from babelweave.weave.fusers.spec import open_fuser, parse_weights
     from babelweave.weave.stream import plan_weave, weave_collection
@@ -83,6 +87,7 @@ def run(
         out,
         languages=wanted,
         per_language=per_language,
+        store=VectorStore.open(store) if store else None,
         overwrite=overwrite,
         progress=lambda items, label, _: progress(items, label, plan.n_passages),
     )

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from babelweave.artifact import Manifest, ShardWriter, digest_texts, inside, read_json, read_manifest, reading
-from babelweave.errors import DataError, UsageError
+from babelweave.errors import DataError, SignatureError, UsageError
 from babelweave.protocols import Encoder
 from babelweave.records import Encoded, EncoderSignature, Float32, Int64, Passage, Query, Role
 
@@ -98,7 +98,7 @@ def build_store(
     ids = _DistinctIds(folder)
     for number, shard in enumerate(chain([first], shards)):
         ids.add([p.doc_id for p in shard])
-        source = digest_texts(text for p in shard for text in (p.doc_id, p.content))
+        source = _digest(shard)
         if writer.done(number, source):
             continue
         encoded = vectors_of(shard)
@@ -147,6 +147,44 @@ def encode_collection(
         overwrite=overwrite,
         progress=progress,
     )
+
+
+class StoredVectors:
+    """The vectors of a collection's passages, read back from its plain store instead of encoded again.
+
+    Args:
+        store: what `encode_collection` wrote for these passages.
+        passages: the collection, read once to be sure that it has not changed since.
+        signature: of the encoder that would encode them.
+    Raises:
+        SignatureError: the store is of another encoder.
+        DataError: it is no store of plain passages, or one of other passages than these.
+    """
+
+    def __init__(self, store: VectorStore, passages: Iterable[Passage], signature: EncoderSignature) -> None:
+        settings = store.manifest.settings
+        if differences := store.signature.differences(signature):
+            raise SignatureError(f"{store.folder} was made by another encoder: {'; '.join(differences)}")
+        if settings.get("role") != "passage" or "fuser" in settings:
+            raise DataError(f"{store.folder}: not a store of plain passages, as `babelweave encode` makes it")
+        shards = _shards(passages, int(settings["shard_size"]))
+        if digest_texts(map(_digest, shards)) != store.manifest.inputs["source"]:
+            raise DataError(f"{store.folder}: the collection has changed since; encode it again")
+        self.digest = store.manifest.digest()
+        self._store, self._row = store, 0
+
+    def encode(self, shard: Sequence[Passage]) -> Encoded:
+        """The vectors of passages that follow, in the order of the collection, those of earlier calls.
+
+        Truncated texts are those of the whole store, counted with its first passage.
+        """
+        self._row = self._store.doc_ids.index(shard[0].doc_id, self._row)
+        rows = self._store.rows(np.arange(self._row, self._row + len(shard)))
+        return Encoded(rows, self._store.manifest.counts["truncated"] if self._row == 0 else 0)
+
+
+def _digest(shard: Sequence[Passage]) -> str:
+    return digest_texts(text for p in shard for text in (p.doc_id, p.content))
 
 
 def query_texts(queries: Iterable[Query]) -> Iterator[Passage]:

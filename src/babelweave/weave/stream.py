@@ -15,7 +15,15 @@ from typing import NamedTuple
 import numpy as np
 
 from babelweave.artifact import Manifest
-from babelweave.encode.store import SHARD_SIZE, Counted, DType, Progress, build_store
+from babelweave.encode.store import (
+    SHARD_SIZE,
+    Counted,
+    DType,
+    Progress,
+    StoredVectors,
+    VectorStore,
+    build_store,
+)
 from babelweave.errors import DataError, UsageError
 from babelweave.generate.queries import GeneratedQueries
 from babelweave.protocols import Encoder, Fuser
@@ -69,6 +77,7 @@ def weave_collection(
     *,
     languages: Sequence[str] | None = None,
     per_language: int | None = None,
+    store: VectorStore | None = None,
     shard_size: int = SHARD_SIZE,
     dtype: DType = "float32",
     overwrite: bool = False,
@@ -85,19 +94,22 @@ def weave_collection(
         folder: where; absent, empty, or holding the unfinished store of the same call.
         languages: which to weave, all that `generated` has when None.
         per_language: at most so many per passage and language, best first; all when None.
+        store: the plain vectors of these passages, which are then not encoded again.
         shard_size, dtype, overwrite, progress: as in `encode.store.build_store`.
     Returns:
         The manifest, with counts `passages`, `rows`, `truncated` (passages), `queries`,
         `truncated_queries`, `passages_without_queries`, and `queries.<lang>` for each language.
     Raises:
         UsageError: a language without queries, `per_language` below 1, or the folder is in use.
-        DataError: none of the generated queries belongs to the collection; and as `build_store`.
+        DataError: none of the generated queries belongs to the collection, or `store` is of other passages
+            or of another encoder; and as `build_store`.
     """
     wanted = check_request(generated, languages, per_language)
     plan_weave(passages(), generated)
+    stored = None if store is None else StoredVectors(store, passages(), encoder.signature)
 
     def woven(shard: Sequence[Passage]) -> Counted:
-        encoded = encoder.encode([p.content for p in shard], "passage")
+        encoded = stored.encode(shard) if stored else encoder.encode([p.content for p in shard], "passage")
         rows = weave_vectors(
             encoded.vectors,
             [p.doc_id for p in shard],
@@ -125,7 +137,7 @@ def weave_collection(
         signature=encoder.signature,
         shard_size=shard_size,
         dtype=dtype,
-        inputs={"generated": generated.digest},
+        inputs={"generated": generated.digest} | ({"store": stored.digest} if stored else {}),
         overwrite=overwrite,
         progress=progress,
     )
