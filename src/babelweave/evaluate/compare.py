@@ -103,7 +103,7 @@ def compare(
     Raises:
         DataError: subsets, questions or measures differ; the message names the first difference.
     """
-    _check_pairs(a, b)
+    check_pairs(a, b)
     b = {name: b[name] for name in a}
     clusters, weighted_a = _weighted(a)
     _, weighted_b = _weighted(b)
@@ -249,7 +249,12 @@ def bonferroni(p_values: Sequence[float]) -> list[float]:
     return [min(1.0, len(p_values) * p) for p in p_values]
 
 
-def _check_pairs(a: Mapping[str, Scores], b: Mapping[str, Scores]) -> None:
+def check_pairs(a: Mapping[str, Scores], b: Mapping[str, Scores]) -> None:
+    """Refuse what `compare` cannot pair.
+
+    Raises:
+        DataError: subsets, questions or measures differ; the message names the first difference.
+    """
     if not a or a.keys() != b.keys():
         only = sorted(a.keys() ^ b.keys())
         raise DataError(f"the two systems were not run on the same subsets; only on one side: {only}")

@@ -20,7 +20,7 @@ from babelweave.artifact import read_manifest, seal, write_aside, write_folder, 
 from babelweave.data.trec import write_run
 from babelweave.data.xquad import POOLED, pooled_question
 from babelweave.errors import DataError
-from babelweave.evaluate.compare import Comparison, Correction, compare, correct
+from babelweave.evaluate.compare import Comparison, Correction, check_pairs, compare, correct
 from babelweave.records import Run, Scores
 
 Table = Mapping[str, Mapping[str, Scores]]
@@ -98,11 +98,8 @@ def compare_results(
     Raises:
         DataError: no measure is shared, or `a` lacks a subset of `b` or was scored on other questions.
     """
-    shared = [m for m in b if m in a]
-    if not shared:
-        raise DataError(f"the two results share no measure: {sorted(a)} and {sorted(b)}")
     rows: list[Comparison] = []
-    for measure in shared:
+    for measure in _shared(a, b):
         family = [
             compare(
                 by_question(a[measure], subsets), by_question(b[measure], subsets), family=name, seed=seed
@@ -111,6 +108,28 @@ def compare_results(
         ]
         rows += correct(family, correction)
     return rows
+
+
+def check_baseline(baseline: Table, questions: Mapping[str, Sequence[str]], measures: Iterable[str]) -> None:
+    """Refuse, before any work, a baseline that `compare_results` would refuse after it.
+
+    Args:
+        questions: subset -> the query_ids that are going to be scored, sorted.
+
+    Raises:
+        DataError: measures, subsets or questions differ.
+    """
+    for measure in _shared(baseline, measures):
+        planned = {s: Scores(measure, tuple(ids), np.zeros(len(ids))) for s, ids in questions.items()}
+        check_pairs(by_question(baseline[measure], list(planned)), by_question(planned, list(planned)))
+
+
+def _shared(a: Iterable[str], b: Iterable[str]) -> list[str]:
+    known, wanted = list(a), list(b)
+    shared = [measure for measure in wanted if measure in known]
+    if not shared:
+        raise DataError(f"the two results share no measure: {sorted(known)} and {sorted(wanted)}")
+    return shared
 
 
 def families(subsets: Iterable[str]) -> dict[str, list[str]]:

@@ -9,8 +9,14 @@ from typing import Any
 
 from babelweave.errors import DataError, UsageError, nearest
 from babelweave.evaluate.benchmarks.rankers import Ranker, Stopwatch
-from babelweave.evaluate.measures import DEFAULT, evaluate
-from babelweave.evaluate.results import BenchmarkResult, compare_results, means, read_per_query
+from babelweave.evaluate.measures import DEFAULT, check_measures, evaluate
+from babelweave.evaluate.results import (
+    BenchmarkResult,
+    check_baseline,
+    compare_results,
+    means,
+    read_per_query,
+)
 from babelweave.records import Passage, Scores, Subset
 
 
@@ -68,10 +74,14 @@ def run_tasks(tasks: Tasks, ranker: Ranker, settings: Settings) -> BenchmarkResu
     """Rank and score every subset.
 
     Raises:
+        UsageError: no measure, an unknown one, or one that looks deeper than `settings.depth`.
         DataError: the baseline was made on other subsets or questions.
     """
+    check_measures(settings.measures, settings.depth)
     subsets, watch = tasks.subsets, tasks.watch
     baseline = read_per_query(settings.baseline) if settings.baseline else None
+    if baseline:
+        check_baseline(baseline, {s.name: sorted(s.qrels) for s in subsets}, settings.measures)
     ranker.prepare(subsets, watch)
     runs = {}
     with watch.stage("search"):

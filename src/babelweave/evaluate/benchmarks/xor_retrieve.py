@@ -18,8 +18,15 @@ from babelweave.data import xor
 from babelweave.errors import DataError
 from babelweave.evaluate.benchmarks.rankers import Ranker, Stopwatch
 from babelweave.evaluate.benchmarks.subsets import Settings, Tasks
-from babelweave.evaluate.results import BenchmarkResult, compare_results, read_per_query
-from babelweave.evaluate.token_recall import LIMITS, PassageTokens, TokenRecall, answer_ceiling, token_recall
+from babelweave.evaluate.results import BenchmarkResult, check_baseline, compare_results, read_per_query
+from babelweave.evaluate.token_recall import (
+    LIMITS,
+    PassageTokens,
+    TokenRecall,
+    answer_ceiling,
+    span_answers,
+    token_recall,
+)
 from babelweave.records import Passage, Query, Scores, Subset
 
 
@@ -61,6 +68,8 @@ def run(tasks: Tasks, ranker: Ranker, settings: Settings) -> BenchmarkResult:
     (task,), watch = tasks.subsets, tasks.watch
     questions, pool = task.queries, task.passages
     baseline = read_per_query(settings.baseline) if settings.baseline else None
+    if baseline:
+        check_baseline(baseline, _scored(questions), LIMITS)
     ranker.prepare([task], watch)
     with watch.stage("search"):
         run = ranker.rank(task, settings.depth)
@@ -95,6 +104,15 @@ def run(tasks: Tasks, ranker: Ranker, settings: Settings) -> BenchmarkResult:
 def _figures(found: dict[str, TokenRecall], lang: str) -> dict[str, float]:
     first = next(iter(found.values()))
     return {**{m: r.languages[lang] for m, r in found.items()}, "n_queries": first.n_questions[lang]}
+
+
+def _scored(questions: Sequence[Query]) -> dict[str, list[str]]:
+    """The questions that will be scored, under the names and in the order of `_by_language`."""
+    found: dict[str, list[str]] = {}
+    for question in sorted(questions, key=lambda q: (q.lang, q.query_id)):
+        if span_answers(question.answers):
+            found.setdefault(f"en-{question.lang}", []).append(question.query_id)
+    return found
 
 
 def _by_language(scores: Scores, questions: Sequence[Query]) -> dict[str, Scores]:
