@@ -58,6 +58,8 @@ def test_bad_weights_and_names() -> None:
         SumFuser(language_weights={"de": -1})
     with pytest.raises(UsageError, match="klingon"):
         MeanFuser(language_weights={"klingon": 1})
+    with pytest.raises(UsageError, match="two of the codes name one language"):
+        SumFuser(language_weights={"zh": 2, "zh_cn": 3})
     with pytest.raises(UsageError, match="'mean'"):
         open_fuser("means")
     with pytest.raises(UsageError, match="1 query"):

@@ -34,9 +34,11 @@ def check_weights(weights: Mapping[str, float]) -> dict[str, float]:
     """Language weights under canonical codes, sorted.
 
     Raises:
-        UsageError: an unknown language, or a weight that is negative or not finite.
+        UsageError: an unknown language, one under two codes, or a weight that is negative or not finite.
     """
     checked = {canonical(lang): float(weight) for lang, weight in weights.items()}
+    if len(checked) < len(weights):
+        raise UsageError(f"language weights {dict(weights)}: two of the codes name one language")
     for lang, weight in checked.items():
         if not 0 <= weight < float("inf"):
             raise UsageError(f"language weight {lang}={weight}: must be 0 or more and finite")
