@@ -69,14 +69,6 @@ def top_pairs(queries: Int64, rows: Int64, scores: Float32, n_queries: int, k: i
     return hits
 
 
-def merge(parts: Sequence[Hits], k: int, keys: Int64) -> Hits:
-    """The k best hits of several searches over disjoint rows; `keys` (n,) is indexed by row."""
-    rows = np.concatenate([p.rows for p in parts], axis=1)
-    scores = np.concatenate([p.scores for p in parts], axis=1)
-    queries, places = np.nonzero(rows >= 0)
-    return top_pairs(queries, rows[queries, places], scores[queries, places], len(rows), k, keys)
-
-
 def _refuse_nan(scores: Float32) -> None:
     if np.isnan(scores).any():
         raise DataError(

@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from babelweave.ranking import merge, rank_documents, tie_keys, top_k
-from babelweave.records import Hits
+from babelweave.ranking import rank_documents, tie_keys, top_k
 
 FEW_VALUES = st.sampled_from([-1.5, -0.0, 0.0, 1.0, 1.0000001, 2.0, float("-inf")])
 ANY_VALUE = st.floats(width=32, allow_nan=False)
@@ -38,17 +37,6 @@ def test_top_k_is_the_head_of_a_full_sort(case: tuple[np.ndarray, list[str], int
     assert hits.rows.tolist() == [_full_sort(row, ids, k) for row in scores]
     expected = [[-np.inf if r < 0 else s[r] for r in rows] for rows, s in zip(hits.rows, scores, strict=True)]
     np.testing.assert_array_equal(hits.scores, np.array(expected, dtype=np.float32).reshape(len(scores), k))
-
-
-@given(_cases(), st.integers(0, 12))
-def test_merged_parts_equal_one_search(case: tuple[np.ndarray, list[str], int], cut: int) -> None:
-    scores, ids, k = case
-    keys, cut = tie_keys(ids), min(cut, len(ids))
-    left, right = top_k(scores[:, :cut], k, keys[:cut]), top_k(scores[:, cut:], k, keys[cut:])
-    right = Hits(np.where(right.rows >= 0, right.rows + cut, -1), right.scores)
-    merged, whole = merge([left, right], k, keys), top_k(scores, k, keys)
-    np.testing.assert_array_equal(merged.rows, whole.rows)
-    np.testing.assert_array_equal(merged.scores, whole.scores)
 
 
 @given(st.dictionaries(st.text(max_size=3), FEW_VALUES | st.floats(allow_nan=False)), st.integers(0, 9))

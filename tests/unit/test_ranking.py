@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from babelweave.errors import DataError
-from babelweave.ranking import merge, rank_documents, run_from_scores, tie_keys, to_run, top_k, top_pairs
+from babelweave.ranking import rank_documents, run_from_scores, tie_keys, to_run, top_k, top_pairs
 from babelweave.records import Hits
 
 INF = np.inf
@@ -65,14 +65,6 @@ def test_nan_is_refused_wherever_scores_enter() -> None:
         top_pairs(
             np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64), _scores([np.nan])[0], 1, 1, np.arange(1)
         )
-
-
-def test_merge_keeps_the_best_of_both_and_ignores_missing_hits() -> None:
-    left = Hits(np.array([[2, 0]]), _scores([3, 1]))
-    right = Hits(np.array([[5, -1]]), _scores([3, -INF]))
-    hits = merge([left, right], 3, np.arange(6))
-    assert hits.rows.tolist() == [[5, 2, 0]]
-    assert hits.scores.tolist() == [[3, 3, 1]]
 
 
 def test_documents_that_tie_in_float32_are_ranked_by_id() -> None:
