@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from babelweave.cli.console import DryRun, Json, Overwrite, Seed, emit, say
+from babelweave.cli.evaluate import DEFAULT_MEASURES
 
 if TYPE_CHECKING:
     from babelweave.evaluate.benchmarks.subsets import Tasks
@@ -93,7 +94,7 @@ def mlqa(
     alpha: Alpha = None,
     normalise: Normalise = False,
     language_weights: Weights = None,
-    measures: Measures = "RR@10,R@100,nDCG@10",
+    measures: Measures = DEFAULT_MEASURES,
     depth: Depth = 100,
     baseline: Baseline = None,
     seed: Seed = 0,
@@ -156,7 +157,7 @@ def xquad_r(
     alpha: Alpha = None,
     normalise: Normalise = False,
     language_weights: Weights = None,
-    measures: Measures = "RR@10,R@100,nDCG@10,AP",
+    measures: Measures = f"{DEFAULT_MEASURES},AP",
     depth: Depth = 100,
     baseline: Baseline = None,
     seed: Seed = 0,

@@ -9,6 +9,7 @@ import typer
 
 from babelweave.cli.console import DryRun, Json, Overwrite, Seed, emit, say
 from babelweave.errors import UsageError
+from babelweave.evaluate.measures import DEFAULT
 
 Judgements = Annotated[
     Path | None,
@@ -24,7 +25,7 @@ Measures = Annotated[
 ]
 ByLanguage = Annotated[bool, typer.Option("--by-language", help="Also one row per question language.")]
 Form = Annotated[str, typer.Option("--format", help="text, markdown, latex or json (the table).")]
-DEFAULT_MEASURES = "RR@10,R@100,nDCG@10"
+DEFAULT_MEASURES = ",".join(DEFAULT)
 
 
 def run(
