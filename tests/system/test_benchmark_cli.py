@@ -200,6 +200,8 @@ def test_distractors_enlarge_the_pools_of_their_language(cli: Cli, release: Path
         (["--encoder", "bm25", "--weave"], 2, "bm25 ranks by terms"),
         (["--encoder", "bm25?k9=1"], 2, "k9"),
         (["--measures", "RR@10,Foo@3", "--encoder", "bm25"], 2, "Foo@3"),
+        (["--measures", ",", "--encoder", "bm25"], 2, "no measure"),
+        (["--measures", "R@1000", "--encoder", "bm25"], 2, "raise the depth"),
         (["--weave", "--languages", "xx", "--encoder", "ENCODER"], 2, "xx"),
         (["--weave", "--alpha", "1.5", "--encoder", "ENCODER"], 2, "alpha"),
         (["--generated", "nowhere.parquet", "--encoder", "ENCODER"], 3, "nowhere.parquet"),

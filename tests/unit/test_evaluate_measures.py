@@ -7,7 +7,7 @@ import math
 import pytest
 
 from babelweave.errors import DataError, UsageError
-from babelweave.evaluate.measures import DEFAULT, Coverage, coverage, evaluate
+from babelweave.evaluate.measures import DEFAULT, Coverage, IrMeasure, check_measures, coverage, evaluate
 from babelweave.records import Run
 
 
@@ -99,6 +99,23 @@ def test_all_unknown_measures_are_named_at_once_with_the_nearest() -> None:
     assert "'recal'" in message
     assert "'RR@1.5'" in message
     assert "'RR@10';" not in message
+
+
+def test_measures_are_checked_against_the_depth_of_a_run() -> None:
+    check_measures(["R@100", "AP", "RR"], 100)
+    with pytest.raises(UsageError, match="R@1000 looks at more than the 100 passages"):
+        check_measures(["RR@10", "R@1000"], 100)
+    with pytest.raises(UsageError, match="no measure"):
+        check_measures([], 100)
+    with pytest.raises(UsageError, match="no measure"):
+        evaluate({"q": {"a": 1}}, run_of(q=["a"]), [])
+
+
+@pytest.mark.parametrize("measure", ["P@0", "nDCG@0", "RR@0", "Judged@0", "AP(rel=0)", "P(rel=0)@5"])
+def test_a_cutoff_or_a_relevance_below_one_is_refused(measure: str) -> None:
+    """trec_eval's code ends the whole process over some of them; only the name is parsed here."""
+    with pytest.raises(UsageError, match="unknown measure"):
+        IrMeasure(measure)
 
 
 @pytest.mark.parametrize("measure", ["alpha_nDCG@10", "ERR@20", "RBP", "BPM", "__import__('os')", ""])

@@ -72,7 +72,7 @@ def evaluate(qrels: Qrels, run: Run, measures: Sequence[str] = DEFAULT) -> list[
         measures: ir_measures names.
 
     Raises:
-        UsageError: an unknown measure. All unknown names are listed at once.
+        UsageError: no measure, or an unknown one. All unknown names are listed at once.
         DataError: no judgements, none of them for a question of the run, or a score that is not a number.
     """
     parsed = _parse_all(measures)
@@ -100,6 +100,20 @@ def coverage(qrels: Qrels, run: Run) -> Coverage:
     """Count the questions that only one side has."""
     answered = {q for q, docs, _ in run if docs}
     return Coverage(len(qrels), len(qrels.keys() - answered), len(set(run.query_ids) - qrels.keys()))
+
+
+def check_measures(measures: Sequence[str], depth: int) -> None:
+    """Refuse, before any work, measures that a run of some depth cannot be scored by.
+
+    Raises:
+        UsageError: no measure, an unknown one, or a cutoff deeper than `depth`.
+    """
+    for name, measure in zip(measures, _parse_all(measures), strict=True):
+        if measure.params.get("cutoff", 0) > depth:
+            raise UsageError(
+                f"{name} looks at more than the {depth} passages retrieved per question; raise the depth "
+                "or lower the cutoff"
+            )
 
 
 def parse_names(text: str) -> list[str]:
@@ -148,12 +162,16 @@ def _parse(name: str) -> Any:
         measure.validate_params()
         if not _provider().supports(measure):
             raise ValueError(f"{name}: no provider")
+        if any(measure.params.get(key, 1) < 1 for key in ("cutoff", "rel")):
+            raise ValueError(f"{name}: trec_eval's code ends the process over it")
     except (NameError, ValueError, SyntaxError, TypeError, KeyError, AssertionError) as error:
         raise UsageError(f"unknown measure {name!r}; {nearest(name, KNOWN)}, ...") from error
     return measure
 
 
 def _parse_all(names: Sequence[str]) -> list[Any]:
+    if not names:
+        raise UsageError(f"no measure was asked for; known: {', '.join(sorted(KNOWN))}, ...")
     parsed, faults = [], []
     for name in names:
         try:
