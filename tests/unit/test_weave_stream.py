@@ -190,6 +190,15 @@ class TestFromAPlainStore:
         twice = self.again(generated, plain, tmp_path / "twice")
         assert twice.manifest.digest() == whole.manifest.digest()
 
+    def test_a_run_that_encodes_is_not_continued_from_a_store(
+        self, generated: GeneratedQueries, plain: VectorStore, tmp_path: Path
+    ) -> None:
+        """A store of float16, or of another precision, would give other bytes than the run began with."""
+        with pytest.raises(KeyboardInterrupt):
+            weave(generated, tmp_path / "w", Interrupted(max_tokens_query=12))
+        with pytest.raises(UsageError, match=r"\(store differ\)"):
+            self.again(generated, plain, tmp_path / "w")
+
     def test_a_collection_changed_since_is_refused(
         self, generated: GeneratedQueries, plain: VectorStore, tmp_path: Path
     ) -> None:

@@ -128,6 +128,7 @@ def weave_collection(
         "per_language": per_language,
         "generated": generated.digest,
         "generator": generated.signature,
+        "store": stored.digest if stored else None,
     }
     return build_store(
         folder,
