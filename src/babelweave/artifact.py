@@ -98,12 +98,20 @@ def storing(path: Path) -> Iterator[None]:
     except StorageError:
         raise
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if _is_disk_full(error):
             raise StorageError(
                 f"{path}: the disk is full; free some space and run the same command again, "
-                "finished parts are kept"
+                "finished shards are kept where there are shards"
             ) from error
         raise StorageError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def _is_disk_full(error: OSError) -> bool:
+    """By the error's number, or by its words where numpy and shutil lose the number."""
+    lost = rf"\[Errno {errno.ENOSPC}\]|\d+ requested and \d+ written"
+    return error.errno in (errno.ENOSPC, errno.EDQUOT) or (
+        error.errno is None and re.search(lost, str(error)) is not None
+    )
 
 
 @contextlib.contextmanager
@@ -122,7 +130,8 @@ def write_aside(path: Path) -> Iterator[Path]:
                 os.fsync(file.fileno())
             aside.replace(path)
     finally:
-        aside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the first error says more
+            aside.unlink(missing_ok=True)
 
 
 def write_json(path: Path, data: Any) -> None:
@@ -167,16 +176,17 @@ def source_commit() -> str | None:
 
 
 @contextlib.contextmanager
-def write_folder(folder: Path, *, overwrite: bool) -> Iterator[Path]:
+def write_folder(folder: Path, kind: str, *, overwrite: bool) -> Iterator[Path]:
     """Give an empty folder to fill; on success it is renamed to `folder`, on failure it is removed.
 
     The way to write an unsharded artefact: fill the folder, `seal` it, leave the context.
 
     Raises:
-        UsageError: `folder` is not empty and `overwrite` is not given, or what it holds is not ours.
+        UsageError: `folder` is not empty and `overwrite` is not given, or it holds anything but an artefact
+            of this kind.
         StorageError: the disk is full or refuses.
     """
-    check_target(folder, overwrite=overwrite)
+    check_target(folder, kind, overwrite=overwrite)
     folder = folder.resolve()  # a name to add to, also for `.`
     aside = folder.with_name(folder.name + _ASIDE)
     with storing(folder):
@@ -195,27 +205,35 @@ def write_folder(folder: Path, *, overwrite: bool) -> Iterator[Path]:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def check_target(folder: Path, *, overwrite: bool) -> None:
+def check_target(folder: Path, kind: str, *, overwrite: bool) -> None:
     """Refuse an output folder before any work is done for it.
 
     Raises:
-        UsageError: it is not empty and `overwrite` is not given, or what it holds is not ours.
+        UsageError: it is not empty and `overwrite` is not given, or it holds anything but an artefact of
+            this kind.
     """
+    _check_folder(folder)
     if folder.is_dir() and any(folder.iterdir()):
         if not overwrite:
             raise UsageError(f"{folder} is not empty; choose another --out or pass --overwrite")
-        check_ours(folder)
-    elif folder.exists() and not folder.is_dir():
+        _check_replaceable(folder, kind)
+
+
+def _check_folder(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; choose another --out")
 
 
-def check_ours(folder: Path) -> None:
-    """Refuse to delete a folder without a manifest or plan of ours."""
-    if not any((folder / name).is_file() for name in (MANIFEST, PLAN)):
-        raise UsageError(
-            f"{folder} holds files babelweave did not write (no {MANIFEST}); it is left alone, "
-            "choose another --out or delete it yourself"
-        )
+def _check_replaceable(folder: Path, kind: str) -> None:
+    """Refuse to delete anything but an artefact of the kind to write; one of another may be the input."""
+    left_alone = "it is left alone, choose another --out or delete it yourself"
+    described = next((folder / n for n in (MANIFEST, PLAN) if (folder / n).is_file()), None)
+    if described is None:
+        raise UsageError(f"{folder} holds files babelweave did not write (no {MANIFEST}); {left_alone}")
+    data = read_json(described)
+    found = data.get("kind") if isinstance(data, dict) else None
+    if found != kind:
+        raise UsageError(f"{folder}: kind {found!r}, --overwrite replaces kind {kind!r} here; {left_alone}")
 
 
 def describe_files(folder: Path, names: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -267,7 +285,7 @@ def read_manifest(folder: Path, kind: str, *, checksums: bool = False) -> Manife
     except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise DataError(f"{path}: not a manifest of this version ({error})") from error
     if manifest.kind != kind:
-        raise DataError(f"{folder}: is a {manifest.kind}, not the {kind} needed here")
+        raise DataError(f"{folder}: kind {manifest.kind!r}, kind {kind!r} is needed here")
     for name, (size, sha256) in files.items():
         file = inside(folder, name)
         if not file.is_file():
@@ -319,13 +337,15 @@ class ShardWriter:
         self._markers: dict[int, dict[str, Any]] = {}
         self.n_resumed = 0
         if overwrite and _in_use(folder):
-            check_ours(folder)
+            _check_replaceable(folder, kind)
             if (folder / PLAN).is_file():
                 os.close(_locked(folder / PLAN))
             with storing(folder):
-                shutil.rmtree(folder)
+                shutil.rmtree(folder.resolve())  # a link to it stays
+                folder.resolve().mkdir()
+        _check_folder(folder)
         if (folder / MANIFEST).exists():
-            raise UsageError(f"{folder} holds a finished {kind}; choose another --out or pass --overwrite")
+            raise UsageError(f"{folder} is finished; choose another --out or pass --overwrite")
         plan = {"kind": kind, "version": __version__, "settings": self.settings}
         if (folder / PLAN).exists():
             self._check_plan(plan)

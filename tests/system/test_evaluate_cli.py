@@ -304,5 +304,5 @@ class TestReport:
     def test_what_is_no_result(self, cli: Cli, files: Path) -> None:
         code, out, err = cli("report", files / "c", "--out", files / "page.html")
         assert (code, out) == (3, "")
-        assert "is a collection, not the result needed" in err
+        assert "kind 'collection', kind 'result' is needed" in err
         assert not (files / "page.html").exists()

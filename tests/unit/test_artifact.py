@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -62,6 +63,27 @@ class TestFiles:
         with pytest.raises(StorageError, match=r"a\.txt: the disk is full"), storing(tmp_path / "a.txt"):
             raise OSError(errno.ENOSPC, "No space left on device")
 
+    @pytest.mark.parametrize(
+        "error",
+        [
+            OSError("591638 requested and 2016 written"),
+            shutil.Error([("a", "b", "[Errno 28] No space left on device: 'a' -> 'b'")]),
+        ],
+        ids=["numpy", "shutil"],
+    )
+    def test_a_full_disk_is_known_by_its_words_too(self, tmp_path: Path, error: OSError) -> None:
+        with pytest.raises(StorageError, match="the disk is full"), storing(tmp_path):
+            raise error
+
+    def test_a_file_where_a_folder_should_be(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("kept")
+        with pytest.raises(StorageError, match="cannot be written"):
+            write_text(tmp_path / "file" / "x", "text")
+        for overwrite in (False, True):
+            with pytest.raises(UsageError, match="is a file"):
+                ShardWriter(tmp_path / "file", "thing", {}, overwrite=overwrite)
+        assert (tmp_path / "file").read_text() == "kept"
+
     def test_a_missing_file_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match=r"gone\.json: no such file"), reading(tmp_path / "gone.json"):
             (tmp_path / "gone.json").read_bytes()
@@ -90,7 +112,7 @@ class TestFiles:
 
 class TestFolders:
     def test_a_sealed_folder_is_read_back(self, tmp_path: Path) -> None:
-        with write_folder(tmp_path / "out", overwrite=False) as aside:
+        with write_folder(tmp_path / "out", "thing", overwrite=False) as aside:
             (aside / "sub").mkdir()
             (aside / "sub" / "x.bin").write_bytes(b"1234")
             written = seal(aside, "thing", {"seed": 0}, inputs={"a": "b"}, counts={"n": 1})
@@ -102,31 +124,34 @@ class TestFolders:
     def test_the_digest_follows_the_bytes_and_not_the_settings(self, tmp_path: Path) -> None:
         digests = []
         for number, (content, setting) in enumerate([("x", 1), ("x", 2), ("y", 1)]):
-            with write_folder(tmp_path / str(number), overwrite=False) as aside:
+            with write_folder(tmp_path / str(number), "thing", overwrite=False) as aside:
                 (aside / "f").write_text(content)
                 digests.append(seal(aside, "thing", {"s": setting}).digest())
         assert digests[0] == digests[1] != digests[2]
 
     def test_a_failure_leaves_nothing(self, tmp_path: Path) -> None:
         with pytest.raises(RuntimeError):
-            _fail_midway(write_folder(tmp_path / "out", overwrite=False), RuntimeError)
+            _fail_midway(write_folder(tmp_path / "out", "thing", overwrite=False), RuntimeError)
         assert list(tmp_path.iterdir()) == []
 
     def test_a_failure_while_overwriting_keeps_the_old(self, tmp_path: Path) -> None:
-        with write_folder(tmp_path / "out", overwrite=False) as aside:
+        with write_folder(tmp_path / "out", "thing", overwrite=False) as aside:
             (aside / "x").write_text("old")
             seal(aside, "thing", {})
         with pytest.raises(RuntimeError):
-            _fail_midway(write_folder(tmp_path / "out", overwrite=True), RuntimeError)
+            _fail_midway(write_folder(tmp_path / "out", "thing", overwrite=True), RuntimeError)
         assert (tmp_path / "out" / "x").read_text() == "old"
         assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
     def test_a_full_folder_needs_overwrite(self, tmp_path: Path) -> None:
-        with write_folder(tmp_path / "out", overwrite=False) as aside:
+        with write_folder(tmp_path / "out", "thing", overwrite=False) as aside:
             seal(aside, "thing", {})
-        with pytest.raises(UsageError, match="--overwrite"), write_folder(tmp_path / "out", overwrite=False):
+        with (
+            pytest.raises(UsageError, match="--overwrite"),
+            write_folder(tmp_path / "out", "thing", overwrite=False),
+        ):
             pass
-        with write_folder(tmp_path / "out", overwrite=True) as aside:
+        with write_folder(tmp_path / "out", "thing", overwrite=True) as aside:
             (aside / "new").write_text("")
             seal(aside, "thing", {})
         assert (tmp_path / "out" / "new").exists()
@@ -137,24 +162,37 @@ class TestFolders:
         (tmp_path / "photos" / "cat.jpg").write_text("")
         with (
             pytest.raises(UsageError, match="did not write"),
-            write_folder(tmp_path / "photos", overwrite=True),
+            write_folder(tmp_path / "photos", "thing", overwrite=True),
         ):
             pass
         with pytest.raises(UsageError, match="did not write"):
             ShardWriter(tmp_path / "photos", "thing", {}, overwrite=True)
         assert (tmp_path / "photos" / "cat.jpg").exists()
 
+    @pytest.mark.parametrize("content", ['{"kind": "collection"}', '{"name": "a browser extension"}', "[]"])
+    def test_nor_is_an_artefact_of_another_kind(self, tmp_path: Path, content: str) -> None:
+        """Which may be the input: `encode c --out c --overwrite`."""
+        (tmp_path / MANIFEST).write_text(content)
+        with (
+            pytest.raises(UsageError, match="kind 'thing' here; it is left alone"),
+            write_folder(tmp_path, "thing", overwrite=True),
+        ):
+            pass
+        with pytest.raises(UsageError, match="left alone"):
+            ShardWriter(tmp_path, "thing", {}, overwrite=True)
+        assert (tmp_path / MANIFEST).read_text() == content
+
 
 class TestReadManifest:
     @pytest.fixture
     def folder(self, tmp_path: Path) -> Path:
-        with write_folder(tmp_path / "out", overwrite=False) as aside:
+        with write_folder(tmp_path / "out", "thing", overwrite=False) as aside:
             (aside / "x.bin").write_bytes(b"1234")
             seal(aside, "thing", {})
         return tmp_path / "out"
 
     def test_another_kind(self, folder: Path) -> None:
-        with pytest.raises(DataError, match="is a thing"):
+        with pytest.raises(DataError, match="kind .thing., kind .store. is needed"):
             read_manifest(folder, "store")
 
     def test_a_missing_file(self, folder: Path) -> None:
@@ -225,6 +263,14 @@ class TestShards:
         assert _bytes_of(tmp_path / "cut") == _bytes_of(tmp_path / "whole")
         assert read_manifest(tmp_path / "cut", "store", checksums=True) == manifest
 
+    @pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
+    def test_a_link_to_the_folder_stays(self, tmp_path: Path) -> None:
+        _write(ShardWriter(tmp_path / "s", "store", {}), range(1))
+        (tmp_path / "link").symlink_to("s")
+        ShardWriter(tmp_path / "link", "store", {"a": 1}, overwrite=True)
+        assert (tmp_path / "link").is_symlink()
+        assert list(_bytes_of(tmp_path / "s")) == [PLAN]
+
     @pytest.mark.parametrize("overwrite", [False, True])
     def test_a_kill_while_the_plan_is_written_is_no_obstacle(self, tmp_path: Path, overwrite: bool) -> None:
         (tmp_path / f"{PLAN}.aside").write_text('{"kind": "sto')
@@ -269,7 +315,7 @@ class TestShards:
         _write(writer, range(1))
         writer.finish()
         assert sorted(_bytes_of(tmp_path / "s")) == [MANIFEST, "vectors-00000.npy"]
-        with pytest.raises(UsageError, match="finished store"):
+        with pytest.raises(UsageError, match="is finished"):
             ShardWriter(tmp_path / "s", "store", {})
 
     def test_an_interrupt_between_manifest_and_clearing_up_counts_as_finished(self, tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ class Untouched:
 
 
 def baseline(folder: Path, subset: str, measure: str, query_id: str) -> Settings:
-    with write_folder(folder, overwrite=False) as aside:
+    with write_folder(folder, "result", overwrite=False) as aside:
         scores = Scores(measure, (query_id,), np.zeros(1))
         write_per_query(aside / "per_query.parquet", {measure: {subset: scores}})
         seal(aside, "result", {})

@@ -103,7 +103,7 @@ class TestRefusals:
 
     def test_a_store_is_not_an_index(self, tmp_path: Path) -> None:
         store = write_store(tmp_path / "store", AXES, IDS)
-        with pytest.raises(DataError, match="is a store"):
+        with pytest.raises(DataError, match="kind 'store', kind 'index' is needed"):
             open_index(store.folder)
 
     def test_an_index_over_texts_is_not_over_vectors(self, tmp_path: Path) -> None:

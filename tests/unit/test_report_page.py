@@ -231,7 +231,7 @@ WEIGHTED = Row(0.3, {"de": 2.0}, {"RR@10": {"de": 0.2, "mean": 0.2}})
 def write_tuning(folder: Path, **change: object) -> Path:
     rows = (PLAIN, BEST, WEIGHTED)
     tuning = Tuning("mean", False, ("RR@10",), ("de",), rows, PLAIN, BEST).to_dict() | change
-    with write_folder(folder, overwrite=False) as aside:
+    with write_folder(folder, "tuning", overwrite=False) as aside:
         write_json(aside / "tuning.json", tuning)
         seal(aside, "tuning", {"split": "dev"})
     return folder

@@ -267,7 +267,7 @@ def test_store_manifest_is_checked(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no encoder signature"):
         VectorStore.open(folder)
     path.write_text(json.dumps({**data, "kind": "index"}))
-    with pytest.raises(DataError, match="is a index"):
+    with pytest.raises(DataError, match="kind 'index', kind 'store' is needed"):
         VectorStore.open(folder)
     files = {k: v for k, v in data["files"].items() if k != "ids-00002.parquet"}
     path.write_text(json.dumps({**data, "files": files}))

@@ -302,9 +302,10 @@ def _passages(path: Path | None) -> Sequence[Passage]:
 def _check(out: Path | None, overwrite: bool) -> None:
     """A benchmark can take long: a folder that cannot be written is refused before it starts."""
     from babelweave.artifact import check_target
+    from babelweave.evaluate.results import KIND
 
     if out is not None:
-        check_target(out, overwrite=overwrite)
+        check_target(out, KIND, overwrite=overwrite)
 
 
 def _plan(tasks: Tasks, as_json: bool) -> None:

@@ -31,7 +31,7 @@ def run(
         with TemporaryDirectory(prefix="babelweave-demo-") as folder:
             demo = run_demo(Path(folder), encoder, say)
     else:
-        with write_folder(out, overwrite=overwrite) as aside:
+        with write_folder(out, "demo", overwrite=overwrite) as aside:
             demo = run_demo(aside, encoder, say)
             seal(aside, "demo", {"encoder": encoder})
     table = comparison_table(

@@ -195,7 +195,7 @@ def write_collection(
         for i, name in enumerate((query_id, *docs))
     }
     counts = {"passages": 0, "queries": 0}
-    with write_folder(folder, overwrite=overwrite) as aside:
+    with write_folder(folder, KIND, overwrite=overwrite) as aside:
         texts = _checked(queries, "query", _query_fields, parse_query, places)
         counts["queries"] = _write_rows(aside / f"queries.{file_format}", texts, _QUERY_COLUMNS)
         texts = _checked(passages, "passage", _passage_fields, parse_passage, places)

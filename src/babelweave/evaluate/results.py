@@ -23,6 +23,8 @@ from babelweave.errors import DataError
 from babelweave.evaluate.compare import Comparison, Correction, check_pairs, compare, correct
 from babelweave.records import Run, Scores
 
+KIND = "result"
+
 Table = Mapping[str, Mapping[str, Scores]]
 """measure -> subset -> scores."""
 
@@ -167,7 +169,7 @@ def by_question(scores: Mapping[str, Scores], subsets: Sequence[str]) -> dict[st
 
 def write_result(folder: Path, result: BenchmarkResult, *, overwrite: bool = False) -> None:
     """Write a result folder; it appears whole or not at all."""
-    with write_folder(folder, overwrite=overwrite) as aside:
+    with write_folder(folder, KIND, overwrite=overwrite) as aside:
         write_json(aside / "results.json", result.summary)
         write_per_query(aside / "per_query.parquet", result.scores)
         for subset, run in result.runs.items():
@@ -181,7 +183,7 @@ def write_result(folder: Path, result: BenchmarkResult, *, overwrite: bool = Fal
                     "comparisons": [c.to_dict() for c in result.comparisons],
                 },
             )
-        seal(aside, "result", result.summary["signature"])
+        seal(aside, KIND, result.summary["signature"])
 
 
 def read_per_query(folder: Path) -> dict[str, dict[str, Scores]]:
@@ -194,7 +196,7 @@ def read_per_query(folder: Path) -> dict[str, dict[str, Scores]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    read_manifest(folder, "result")
+    read_manifest(folder, KIND)
     path = folder / "per_query.parquet"
     try:
         table = pq.read_table(path, columns=["subset", "query_id", "measure", "value"])

@@ -142,7 +142,7 @@ def build_bm25(
         UsageError: also a folder that is not empty.
     """
     index = fit_bm25(passages, spec)
-    with write_folder(folder, overwrite=overwrite) as aside:
+    with write_folder(folder, KIND, overwrite=overwrite) as aside:
         index._scorer.save(aside, show_progress=False)
         pq.write_table(pa.table({"doc_id": pa.array(index.doc_ids, pa.string())}), aside / _IDS)
         settings = {"spec": spec_text(parse_spec(spec)), "tokeniser": TOKENISER}

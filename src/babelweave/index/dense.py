@@ -60,7 +60,7 @@ def build_index(store: VectorStore, spec: str, folder: Path, *, overwrite: bool 
     index = _index(parsed, store, keys)
     passages = _passages(store.doc_ids, keys)
     n_passages = int(passages.max()) + 1 if len(passages) else 0
-    with write_folder(folder, overwrite=overwrite) as aside:
+    with write_folder(folder, KIND, overwrite=overwrite) as aside:
         _share(store.folder, aside / _STORE)
         np.save(aside / _KEYS, keys)
         if n_passages < store.n_rows:

@@ -29,6 +29,8 @@ from babelweave.records import EncoderSignature, Float32, Passage, Query, Run, S
 from babelweave.weave.fusers.arrays import check_alpha, unit_rows
 from babelweave.weave.stream import QueryMeans, plan_weave, query_means
 
+KIND = "tuning"
+
 ALPHAS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.26, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 """Swept when nothing else is asked for; 0.26 is the paper's setting as a mean (`fusers.mean`)."""
 
@@ -200,9 +202,9 @@ def write_tuning(
     Raises:
         UsageError: the folder holds something and `overwrite` is not given.
     """
-    with write_folder(folder, overwrite=overwrite) as aside:
+    with write_folder(folder, KIND, overwrite=overwrite) as aside:
         write_json(aside / "tuning.json", tuning.to_dict())
-        return seal(aside, "tuning", settings, inputs=inputs)
+        return seal(aside, KIND, settings, inputs=inputs)
 
 
 def _sweep(
