@@ -83,9 +83,10 @@ def test_queries(cli: Cli, collection: Path, spec: str, tmp_path: Path) -> None:
         (lambda c: ("--encoder", "minilm?presision=auto"), 2, "did you mean 'precision'"),
         (lambda c: ("--encoder", str(c)), 3, "no encoder here"),
         (lambda c: ("--encoder", "nobody/nothing"), 3, "Hub did not give it"),
+        (lambda c: ("--shard-size", "-1"), 2, "'--shard-size'"),
     ],
 )
-def test_wrong_encoder(
+def test_wrong_requests(
     cli: Cli, collection: Path, tmp_path: Path, change: Any, code: int, message: str
 ) -> None:
     found, stdout, stderr = cli("encode", collection, *change(collection), "--out", tmp_path / "s")

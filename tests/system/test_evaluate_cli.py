@@ -162,6 +162,7 @@ class TestEvaluate:
             (("--qrels", "qrels.txt", "--measures", ","), 2, "no measure"),
             (("--qrels", "qrels.txt", "--measures", "R@2kt"), 2, "need questions with answers"),
             (("--collection", "c"), 2, "need judgements"),
+            (("--qrels", "none.txt"), 2, "and there are none"),
             (("--qrels", "c", "--split", "tset"), 2, "did you mean 'test'"),
             (("--qrels", "qrels.txt", "--by-language"), 2, "languages are not known"),
             (("--qrels", "qrels.txt", "--format", "html"), 2, "unknown format 'html'"),
@@ -180,11 +181,16 @@ class TestEvaluate:
     ) -> None:
         monkeypatch.chdir(files)
         write_qrels(Path("other.txt"), {"other": {"p": 1}})
+        write_qrels(Path("none.txt"), {})
         found, out, err = cli("evaluate", "plain.trec", *arguments)
         assert (found, out) == (code, "")
         assert message in err
 
-    def test_a_judged_question_without_language(self, cli: Cli, files: Path) -> None:
+    @pytest.mark.parametrize("more", [(), ("--by-language",)])
+    def test_a_judged_question_that_does_not_exist(
+        self, cli: Cli, files: Path, more: tuple[str, ...]
+    ) -> None:
+        """It would be scored 0, a question nobody could have asked."""
         write_qrels(files / "more.txt", {**QRELS, "z9": {"p": 1}})
         command = (
             "evaluate",
@@ -194,7 +200,7 @@ class TestEvaluate:
             "--collection",
             files / "c",
         )
-        code, _, err = cli(*command, "--by-language")
+        code, _, err = cli(*command, *more)
         assert code == 3
         assert "'z9'" in err
 

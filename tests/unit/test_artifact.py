@@ -192,7 +192,7 @@ class TestReadManifest:
         return tmp_path / "out"
 
     def test_another_kind(self, folder: Path) -> None:
-        with pytest.raises(DataError, match="kind .thing., kind .store. is needed"):
+        with pytest.raises(DataError, match=r"kind .thing., kind .store. is needed"):
             read_manifest(folder, "store")
 
     def test_a_missing_file(self, folder: Path) -> None:

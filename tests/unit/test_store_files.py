@@ -103,6 +103,8 @@ def test_plan_is_what_is_written(tmp_path: Path) -> None:
     half = plan_store(PASSAGES, 4, shard_size=4, dtype="float16", vectors_per_passage=2)
     assert half.disk_bytes == 10 * 2 * 4 * 2 + 3 * 128 + 20 * (2 + 4)
     assert plan_store([], 4).n_shards == 0
+    with pytest.raises(UsageError, match="must be at least 1"):
+        plan_store(PASSAGES, 4, shard_size=-1)
 
 
 def test_queries_as_texts() -> None:

@@ -11,13 +11,14 @@ import pytest
 from babelweave.artifact import read_json
 from babelweave.errors import DataError, UsageError
 from babelweave.evaluate.measures import evaluate
+from babelweave.generate.queries import GeneratedQueries
 from babelweave.index.exact import ExactIndex
 from babelweave.ranking import tie_keys, to_run, top_k
-from babelweave.records import Query, Run, Scores
+from babelweave.records import Passage, Query, Run, Scores
 from babelweave.weave.fusers.spec import open_fuser
 from babelweave.weave.stream import QueryMeans
-from babelweave.weave.tune import Dev, Tuning, parse_alphas, tune, write_tuning
-from vector_cases import signature
+from babelweave.weave.tune import Dev, Tuning, encode_dev, parse_alphas, tune, write_tuning
+from vector_cases import LetterEncoder, signature
 
 N, D = 30, 6
 LANG = {f"q{i}": "de" if i % 2 else "fr" for i in range(N)}
@@ -128,6 +129,16 @@ def test_refusals() -> None:
     assert parse_alphas("0,.5") == (0.0, 0.5)
     with pytest.raises(UsageError, match="alphas"):
         parse_alphas("0,half")
+
+
+@pytest.mark.parametrize("per_language", [0, -1])
+def test_fewer_than_one_query_per_language_is_refused(tmp_path: Path, per_language: int) -> None:
+    path = tmp_path / "queries.json"
+    path.write_text('{"d0": {"de": ["a", "b"]}}')
+    generated = GeneratedQueries.open(path)
+    passages, queries = [Passage("d0", "text", "en")], [Query("q", "?", "de")]
+    with pytest.raises(UsageError, match="must be at least 1"):
+        encode_dev(passages, queries, generated, LetterEncoder(), ["de"], per_language=per_language)
 
 
 def test_what_is_written_can_be_read(tmp_path: Path) -> None:

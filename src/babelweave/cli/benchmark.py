@@ -272,7 +272,7 @@ def _system(
         weave=weave,
         generator=generator,
         generated=generated,
-        languages=languages.split(",") if languages else None,
+        languages=None if languages is None else languages.split(","),
         per_language=per_language,
         fuser=fuser,
         alpha=alpha,

@@ -23,7 +23,7 @@ Encoder = Annotated[
         "--encoder", help="Registry name, folder or Hub id, with ?key=value&... options; see `encode --help`."
     ),
 ]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random; 0 is a seed.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random; 0 is a seed.")]
 
 
 def emit(result: Any, *, as_json: bool, text: Callable[[], str]) -> None:

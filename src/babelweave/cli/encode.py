@@ -32,7 +32,9 @@ def run(
     ] = RoleName.passage,
     shard_size: Annotated[
         int | None,
-        typer.Option(help="Passages of a shard, 8192 if not given: held in memory together, lost by a kill."),
+        typer.Option(
+            min=1, help="Passages of a shard, 8192 if not given: held in memory together, lost by a kill."
+        ),
     ] = None,
     dtype: Annotated[DTypeName, typer.Option(help="Of the stored vectors.")] = DTypeName.float32,
     lang: Annotated[str | None, typer.Option(help="Language of texts that name none.")] = None,

@@ -15,7 +15,9 @@ def run(
     out: Out,
     languages: Annotated[str, typer.Option(help="Languages to write, separated by commas: ar,de,zh.")],
     generator: Annotated[str, typer.Option(help="Registry name with ?key=value&... options.")] = "lexical",
-    per_language: Annotated[int, typer.Option(help="At most so many queries per passage and language.")] = 5,
+    per_language: Annotated[
+        int, typer.Option(min=1, help="At most so many queries per passage and language.")
+    ] = 5,
     seed: Seed = 0,
     lang: Annotated[str | None, typer.Option(help="Language of texts that name none.")] = None,
     dry_run: DryRun = False,

@@ -73,6 +73,8 @@ def run(
 
     if out is not None and out.exists() and not overwrite:
         raise UsageError(f"{out} exists; choose another --out or pass --overwrite")
+    if weight and len(index) == 1:
+        raise UsageError("--weight weighs indexes against each other, and one is given")
     texts = None if collection is None else Collection.open(collection, lang)
     asked = _questions(query, queries, texts if out is not None else None, lang)
     interactive = asked is None and sys.stdin.isatty()

@@ -33,7 +33,7 @@ def run(
         str | None, typer.Option(help="Languages to weave, separated by commas; all if not given.")
     ] = None,
     per_language: Annotated[
-        int | None, typer.Option(help="At most so many per passage and language; all if not given.")
+        int | None, typer.Option(min=1, help="At most so many per passage and language; all if not given.")
     ] = None,
     lang: Annotated[str | None, typer.Option(help="Language of texts that name none.")] = None,
     overwrite: Overwrite = False,
@@ -54,7 +54,7 @@ def run(
     source = Collection.open(collection, lang)
     tried = ALPHAS if alphas is None else parse_alphas(alphas)
     queries = GeneratedQueries.open(generated)
-    wanted = queries.check_languages(languages.split(",") if languages else queries.languages)
+    wanted = queries.check_languages(queries.languages if languages is None else languages.split(","))
     qrels = source.qrels(split)
     judged = [query for query in source.queries() if query.query_id in qrels]
     dev = encode_dev(

@@ -36,7 +36,7 @@ def run(
         str | None, typer.Option(help="Languages to weave, separated by commas; all if not given.")
     ] = None,
     per_language: Annotated[
-        int | None, typer.Option(help="At most so many per passage and language; all if not given.")
+        int | None, typer.Option(min=1, help="At most so many per passage and language; all if not given.")
     ] = None,
     store: Annotated[
         Path | None,
@@ -64,7 +64,7 @@ def run(
         fuser, alpha=alpha, language_weights=parse_weights(language_weights), normalise=normalise
     )
     queries = GeneratedQueries.open(generated)
-    wanted = queries.check_languages(languages.split(",") if languages else queries.languages)
+    wanted = queries.check_languages(queries.languages if languages is None else languages.split(","))
     plan = plan_weave(source.passages(), queries)
     opened = open_encoder(encoder)
     size = plan_store(source.passages(), opened.signature.dimension)

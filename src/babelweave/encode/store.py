@@ -83,8 +83,6 @@ def build_store(
     """
     if dtype not in ("float32", "float16"):
         raise UsageError(f"unknown dtype {dtype!r}; known: float16, float32")
-    if shard_size < 1:
-        raise UsageError(f"shard size {shard_size}: must be at least 1")
     shards = _shards(passages if progress is None else progress(passages, "encoding", None), shard_size)
     first = next(shards, None)
     if first is None:
@@ -230,6 +228,8 @@ def passages_kept(folder: Path) -> int:
 
 
 def _shards(passages: Iterable[Passage], size: int) -> Iterator[list[Passage]]:
+    if size < 1:
+        raise UsageError(f"shard size {size}: must be at least 1")
     stream = iter(passages)
     while shard := list(islice(stream, size)):
         yield shard

@@ -34,11 +34,21 @@ class Task:
         qrels: judgements; empty when only answers decide.
         queries: the questions, with language and answers; empty without a collection.
         collection: where passage texts come from.
+    Raises:
+        DataError: a judged question is not among `queries`; it would be scored 0.
     """
 
     qrels: Qrels
     queries: Sequence[Query] = ()
     collection: Collection | None = None
+
+    def __post_init__(self) -> None:
+        unknown = sorted(self.qrels.keys() - {q.query_id for q in self.queries}) if self.queries else []
+        if unknown:
+            raise DataError(
+                f"{len(unknown)} judged questions are not among the collection's queries, such as "
+                f"{unknown[0]!r}; are judgements and collection of the same release?"
+            )
 
 
 class Figure(NamedTuple):
@@ -79,17 +89,10 @@ class Scorecard:
 
         Raises:
             UsageError: the task names no languages.
-            DataError: a judged question is not among the collection's queries.
         """
         scores = self.scores[measure]
         if not self.languages:
             raise UsageError("languages are not known; pass --collection with a queries file")
-        unknown = [q for q in scores.query_ids if q not in self.languages]
-        if unknown:
-            raise DataError(
-                f"{len(unknown)} judged questions are not among the collection's queries, such as "
-                f"{unknown[0]!r}; are judgements and collection of the same release?"
-            )
         langs = np.array([self.languages[q] for q in scores.query_ids])
         ids = np.array(scores.query_ids)
         return {
@@ -143,7 +146,7 @@ def open_task(qrels: Path | None, collection: Path | None = None, split: str = "
 
     Raises:
         UsageError: neither is given, or the folder has no such split.
-        DataError: a broken file.
+        DataError: a broken file, or a judged question that the collection does not have.
     """
     if qrels is not None and qrels.is_dir():
         collection = collection or qrels
@@ -178,7 +181,7 @@ def score_run(task: Task, run: Run, measures: Sequence[str] = DEFAULT) -> Scorec
     standard = [m for m in measures if m not in LIMITS]
     answered = [m for m in measures if m in LIMITS]
     if standard and not task.qrels:
-        raise UsageError(f"{', '.join(standard)} need judgements; pass --qrels")
+        raise UsageError(f"{', '.join(standard)} need judgements, and there are none; pass --qrels with some")
     if answered and not any(q.answers for q in task.queries):
         raise UsageError(
             f"{', '.join(answered)} need questions with answers; pass --collection with such queries"

@@ -27,7 +27,7 @@ from babelweave.protocols import Encoder, Fuser
 from babelweave.ranking import tie_keys, to_run, top_k
 from babelweave.records import EncoderSignature, Float32, Passage, Query, Run, Scores
 from babelweave.weave.fusers.arrays import check_alpha, unit_rows
-from babelweave.weave.stream import QueryMeans, plan_weave, query_means
+from babelweave.weave.stream import QueryMeans, check_request, plan_weave, query_means
 
 KIND = "tuning"
 
@@ -113,8 +113,10 @@ def encode_dev(
     """Encode all that a sweep needs, once: passages, questions, and the mean of the generated queries.
 
     Raises:
+        UsageError: a language without queries, or `per_language` below 1.
         DataError: none of the generated queries belongs to a passage.
     """
+    wanted = check_request(generated, languages, per_language)
     plan_weave(passages, generated)
     doc_ids = [p.doc_id for p in passages]
     return Dev(
@@ -122,7 +124,7 @@ def encode_dev(
         encoder.encode([q.text for q in queries], "query").vectors,
         doc_ids,
         encoder.encode([p.content for p in passages], "passage").vectors,
-        query_means(doc_ids, generated.lookup, encoder, languages, per_language=per_language),
+        query_means(doc_ids, generated.lookup, encoder, wanted, per_language=per_language),
         encoder.signature,
     )
 

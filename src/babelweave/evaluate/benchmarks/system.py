@@ -59,15 +59,28 @@ class System:
             say: gets a line when the generator cannot write some of them.
 
         Raises:
-            UsageError: a generator and generated queries at once, weaving with BM25, or an unknown name,
-                language or value.
+            UsageError: a generator and generated queries at once, weaving with BM25, options of weaving
+                without it, or an unknown name, language or value.
         """
+        if not self.weaves:
+            self._refuse_idle()
         if self.encoder.partition("?")[0] == "bm25":
             if self.weaves:
                 raise UsageError("bm25 ranks by terms; there are no vectors to weave")
             return Bm25Ranker(self.encoder)
         weaving = self._weaving(asked_in, say) if self.weaves else None
         return DenseRanker(open_encoder(self.encoder), weaving)
+
+    def _refuse_idle(self) -> None:
+        given = {
+            "--languages": self.languages is not None,
+            "--per-language": self.per_language is not None,
+            "--alpha": self.alpha is not None,
+            "--normalise": self.normalise,
+            "--language-weights": bool(self.language_weights),
+        }
+        if idle := ", ".join(option for option, is_given in given.items() if is_given):
+            raise UsageError(f"{idle}: nothing is woven; pass --weave, --generator or --generated as well")
 
     def _weaving(self, asked_in: Sequence[str], say: Callable[[str], None]) -> Weaving:
         if self.generator is not None and self.generated is not None:
