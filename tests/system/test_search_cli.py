@@ -84,6 +84,24 @@ def test_lines_of_standard_input_are_questions(cli: Cli, here: Path) -> None:
     assert [q["query"] for q in json.loads(out)["queries"]] == ["fish", "tree"]
 
 
+def test_every_script_is_printed_and_read_whatever_the_locale(here: Path) -> None:
+    command = [sys.executable, "-m", "babelweave", "search", "bm25", "--json"]
+    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    found = subprocess.run(command, input="fish 河\n".encode(), capture_output=True, env=ascii_only)
+    assert json.loads(found.stdout)["queries"][0]["query"] == "fish 河"
+    found = subprocess.run(command, input=b"fish\ncaf\xe9\n", capture_output=True, env=ascii_only)
+    assert (found.returncode, found.stdout) == (3, b"")
+    assert found.stderr == b"error: question 2 is not UTF-8; convert it\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no closing of descriptors as on Unix")
+def test_no_standard_input_at_all(here: Path) -> None:
+    closed = f"{sys.executable} -m babelweave search bm25 <&-"
+    found = subprocess.run(closed, shell=True, capture_output=True, text=True)
+    assert found.returncode == 2
+    assert found.stderr.startswith("error: no question")
+
+
 def test_a_run_is_written_and_reads_back(cli: Cli, here: Path, tmp_path: Path) -> None:
     path = tmp_path / "run.trec"
     arguments = ("search", "dense", "--encoder", "encoder", "--collection", "beir", "--top", 4, "--out", path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -24,6 +25,17 @@ Encoder = Annotated[
     ),
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random; 0 is a seed.")]
+
+
+def use_utf8() -> None:
+    """Questions and passages are of every script, whatever the locale, or a pipe on Windows, would take.
+
+    What is not UTF-8 is told by who reads it, and escaped in what is printed.
+    """
+    errors = {sys.stdin: "surrogateescape", sys.stdout: "backslashreplace", sys.stderr: "backslashreplace"}
+    for stream, handler in errors.items():
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors=handler)
 
 
 def emit(result: Any, *, as_json: bool, text: Callable[[], str]) -> None:

@@ -25,7 +25,7 @@ from babelweave.cli import (
     tune,
     weave,
 )
-from babelweave.cli.console import say
+from babelweave.cli.console import say, use_utf8
 from babelweave.errors import BabelweaveError
 
 INTERRUPTED = 130
@@ -72,6 +72,7 @@ app.command("demo")(demo.run)
 
 def main() -> None:
     """Run the command line; every expected error becomes one message on stderr and an exit code."""
+    use_utf8()
     try:
         app()
     except BabelweaveError as error:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from babelweave.cli.console import DryRun, Encoder, Json, Overwrite, emit, say
-from babelweave.errors import UsageError
+from babelweave.errors import DataError, UsageError
 from babelweave.records import Passage, Query, Run
 
 if TYPE_CHECKING:
@@ -77,6 +77,8 @@ def run(
         raise UsageError("--weight weighs indexes against each other, and one is given")
     texts = None if collection is None else Collection.open(collection, lang)
     asked = _questions(query, queries, texts if out is not None else None, lang)
+    if asked is None and sys.stdin is None:
+        raise UsageError("no question; pass --query, --queries or lines on standard input")
     interactive = asked is None and sys.stdin.isatty()
     lookup = None if texts is None else _lookup(texts, held=interactive)
     pipeline = Pipeline(
@@ -123,6 +125,11 @@ def _questions(
 
 def _lines(lines: Any) -> list[Query]:
     texts = [text for line in lines if (text := line.strip())]
+    for number, text in enumerate(texts, start=1):
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise DataError(f"question {number} is not UTF-8; convert it") from error
     return [Query(str(number), text, "und") for number, text in enumerate(texts, start=1)]
 
 
