@@ -172,6 +172,8 @@ def test_another_encoder_is_refused(cli: Cli, here: Path, tmp_path: Path) -> Non
         (["search", "beir", "--query", "x"], 3, "kind 'collection', kind 'index'"),
         (["search", "gone", "--query", "x"], 3, "not a babelweave index"),
         (["search", "dense", "--query", "x", "--weight", "2"], 2, "one is given"),
+        (["search", "bm25", "--query", " "], 2, "no question"),
+        (["search", "bm25"], 2, "no question"),
         (["search", "bm25?k1=3", "--query", "x"], 2, "no search options"),
         (["index", "store", "--spec", "ivf64", "--out", "x"], 2, "6 rows are too few"),
         (["index", "store", "--spec", "hnws", "--out", "x"], 2, "did you mean 'hnsw'"),

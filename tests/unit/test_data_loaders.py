@@ -267,7 +267,7 @@ def test_xor_questions(tmp_path: Path) -> None:
             Query("1", "a?", "ar", ("Yes", "Rome")),
             Query("2", "b?", "te", ("x",)),
         ]
-    with pytest.raises(UsageError, match="0 files of split 'train'"):
+    with pytest.raises(UsageError, match="no file of split 'train', expected xor_train"):
         xor.read_questions(tmp_path, "train")
     for row, message in [
         ({**rows[0], "lang": "xx"}, "unknown language"),

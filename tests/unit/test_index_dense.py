@@ -44,6 +44,18 @@ def test_the_manifest_says_what_the_index_is(tmp_path: Path) -> None:
     assert read.counts == {"rows": 4, "passages": 4}
 
 
+@pytest.mark.parametrize("spec", ["exact", "flat", "hnsw", "IVF4,Flat"])
+def test_vectors_that_are_not_finite_make_no_index(spec: str, tmp_path: Path) -> None:
+    store = write_store(tmp_path / "store", AXES, IDS)
+    path = tmp_path / "store" / "vectors-00000.npy"
+    broken = AXES.copy()
+    broken[1, 0] = np.nan
+    np.save(path, broken)
+    with pytest.raises(DataError, match=r"vectors-00000\.npy: holds vectors that are not finite"):
+        build_index(store, spec, tmp_path / "index")
+    assert [p.name for p in tmp_path.iterdir()] == ["store"]
+
+
 def test_vectors_are_linked_where_the_file_system_allows(tmp_path: Path) -> None:
     build_index(write_store(tmp_path / "store", AXES, IDS), "exact", tmp_path / "index")
     name = "vectors-00000.npy"

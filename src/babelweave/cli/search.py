@@ -77,9 +77,7 @@ def run(
         raise UsageError("--weight weighs indexes against each other, and one is given")
     texts = None if collection is None else Collection.open(collection, lang)
     asked = _questions(query, queries, texts if out is not None else None, lang)
-    if asked is None and sys.stdin is None:
-        raise UsageError("no question; pass --query, --queries or lines on standard input")
-    interactive = asked is None and sys.stdin.isatty()
+    interactive = asked is None and sys.stdin is not None and sys.stdin.isatty()
     lookup = None if texts is None else _lookup(texts, held=interactive)
     pipeline = Pipeline(
         index,
@@ -94,7 +92,9 @@ def run(
         for line in _prompt():
             _show([line], pipeline.search([line], top), lookup, as_json=as_json)
         return
-    batch = asked if asked is not None else _lines(sys.stdin)
+    batch = asked if asked is not None else _lines(sys.stdin or ())
+    if not batch and not interactive:
+        raise UsageError("no question; pass --query, --queries or lines on standard input")
     if dry_run:
         result = {"questions": len(batch), "lines": f"at most {len(batch) * top}", "out": out}
         emit(result, as_json=as_json, text=lambda: "\n".join(f"{k}: {v}" for k, v in result.items()))

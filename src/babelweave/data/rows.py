@@ -89,7 +89,7 @@ def _identifier(fields: Mapping[str, Any]) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, str):
-        what = "missing" if value is None else f"a {type(value).__name__} ({value!r})"
+        what = "missing" if value is None else f"of type {type(value).__name__} ({value!r})"
         raise RefusedRow("bad id", f"_id is {what}, expected a string")
     if value.split() != [value]:
         raise RefusedRow("bad id", f"_id {value!r} is empty or holds a blank, which no TREC file can carry")
@@ -101,7 +101,7 @@ def _text(fields: Mapping[str, Any], name: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise RefusedRow("wrong type", f"{name} is a {type(value).__name__}, expected a string")
+        raise RefusedRow("wrong type", f"{name} is of type {type(value).__name__}, expected a string")
     return _encodable(value, name)
 
 
@@ -125,7 +125,7 @@ def _language(fields: Mapping[str, Any], default: str | None) -> str:
             )
         return default
     if not isinstance(value, str):
-        raise RefusedRow("wrong type", f"lang is a {type(value).__name__}, expected a string")
+        raise RefusedRow("wrong type", f"lang is of type {type(value).__name__}, expected a string")
     try:
         return canonical(value)
     except UsageError as error:

@@ -89,8 +89,10 @@ def _questions_file(archive: Archive, split: str) -> str:
     found = [name for name, match in matches if match and match[1] == split]
     if len(found) != 1:
         present = ", ".join(name for name, match in matches if match) or "none"
+        many = "several files" if found else "no file"
         raise UsageError(
-            f"{archive.path}: {len(found)} files of split {split!r}; name the one; present: {present}"
+            f"{archive.path}: {many} of split {split!r}, expected xor_{split}_retrieve_eng_span.jsonl or "
+            f"_v1_1.jsonl; name the one; present: {present}"
         )
     return found[0]
 

@@ -53,7 +53,7 @@ def build_index(store: VectorStore, spec: str, folder: Path, *, overwrite: bool 
     Raises:
         UsageError: an unknown SPEC, too few rows to train, or a folder that is not empty.
         DataError: vectors that are not finite.
-    Cost: FAISS holds what it builds in memory; rows stay on disk.
+    Cost: every vector is read once; FAISS holds what it builds in memory; rows stay on disk.
     """
     parsed = parse_spec(spec)
     keys = tie_keys(store.doc_ids)
@@ -61,6 +61,8 @@ def build_index(store: VectorStore, spec: str, folder: Path, *, overwrite: bool 
     passages = _passages(store.doc_ids, keys)
     n_passages = int(passages.max()) + 1 if len(passages) else 0
     with write_folder(folder, KIND, overwrite=overwrite) as aside:
+        for _ in store.blocks():
+            pass  # reads every vector: one that is not finite is refused here, whatever the kind of index
         _share(store.folder, aside / _STORE)
         np.save(aside / _KEYS, keys)
         if n_passages < store.n_rows:
