@@ -100,7 +100,7 @@ def _distinct(answers: Iterable[Any]) -> tuple[str, ...]:
 
 def _string(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"a {type(value).__name__} where a text was expected")
+        raise TypeError(f"{type(value).__name__} where a text was expected")
     return value
 
 

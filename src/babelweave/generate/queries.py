@@ -89,10 +89,13 @@ class GeneratedQueries:
         self.n_queries = 0
         for number in range(groups.n):
             found = np.zeros(0, dtype=np.int64)
-            for ids, langs in _scan(groups, number):
+            for ids, codes in _scan(groups, number):
                 self.n_queries += len(ids)
-                languages.update(langs)
                 found = np.union1d(found, np.fromiter(map(hash, ids), np.int64))
+                try:
+                    languages.update(map(canonical, codes))
+                except UsageError as error:
+                    raise DataError(f"{path}: {error}") from error
             keys.append(found)
         if not self.n_queries:
             raise DataError(f"{path}: holds no generated queries")
@@ -108,8 +111,8 @@ class GeneratedQueries:
         """Open a folder written by `generate`, a bare Parquet file, or the reference layout as JSON.
 
         Raises:
-            DataError: missing, unfinished, cut, empty, or without the columns or fields above.
-            UsageError: a language code that is not in the table.
+            DataError: missing, unfinished, cut, empty, without the columns or fields above, or with an
+                unknown language.
         """
         if path.is_dir():
             manifest = read_manifest(path, KIND)
@@ -178,10 +181,10 @@ def _rank(ranked: tuple[int, str]) -> int:
     return ranked[0]
 
 
-def _scan(groups: _Groups, number: int) -> Iterator[tuple[list[str], set[str]]]:
-    """(doc_ids, canonical languages) of a row group, in batches."""
+def _scan(groups: _Groups, number: int) -> Iterator[tuple[list[str], list[str]]]:
+    """(doc_ids, language codes as they stand) of a row group, in batches."""
     for batch in groups.load(number, ("doc_id", "lang")).to_batches(max_chunksize=_SCAN_ROWS):
-        yield batch["doc_id"].to_pylist(), {canonical(code) for code in pc.unique(batch["lang"]).to_pylist()}
+        yield batch["doc_id"].to_pylist(), pc.unique(batch["lang"]).to_pylist()
 
 
 def _parquet_groups(files: Sequence[Path]) -> _Groups:
