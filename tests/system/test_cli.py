@@ -125,6 +125,17 @@ class TestExitCodes:
         assert out == ""
         assert list(tmp_path.iterdir()) == []
 
+    def test_what_the_system_refuses_is_one_line(
+        self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A name that no file system takes; a folder one may not look into ends the same way."""
+        name = "x" * 5000
+        monkeypatch.setattr(sys, "argv", ["babelweave", "index", name, "--out", "y"])
+        with pytest.raises(SystemExit) as end:
+            main()
+        assert end.value.code == 1
+        assert capsys.readouterr().err.startswith("error: xxx")
+
     def test_codes_reach_the_shell(self, tmp_path: Path) -> None:
         found = babelweave("data", "validate", "nowhere", cwd=tmp_path)
         assert found.returncode == 3

@@ -83,9 +83,13 @@ def main() -> None:
             say("interrupted; nothing half-written is left, the same command goes on from finished shards")
         raise
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            where = error.filename or "temporary files"
+            say(f"error: the disk is full ({where}); free some space and run again")
+        elif error.filename is not None:  # no right to look into a folder, a name too long, a lost disk
+            say(f"error: {error.filename}: {error.strerror}")
+        else:
             raise
-        say(f"error: the disk is full ({error.filename or 'temporary files'}); free some space and run again")
         sys.exit(1)
 
 
