@@ -7,7 +7,7 @@ import pytest
 
 from babelweave.errors import UsageError
 from babelweave.weave.fusers.mean import MeanFuser, alpha_mean
-from babelweave.weave.fusers.spec import open_fuser, parse_weights
+from babelweave.weave.fusers.spec import idle_weights, open_fuser, parse_weights
 from babelweave.weave.fusers.sum import SumFuser
 
 PASSAGES = np.array([[1, 0], [0, 2]], np.float32)
@@ -72,3 +72,9 @@ def test_weights_from_the_command_line() -> None:
     for text in ("ar", "ar=x", "ar=1,ar=2"):
         with pytest.raises(UsageError, match="language weights"):
             parse_weights(text)
+
+
+def test_weights_of_languages_that_are_not_woven_are_named() -> None:
+    fuser = open_fuser("mean", language_weights={"fr": 2.0, "de": 0.5})
+    assert idle_weights(fuser, ["de", "es"]).endswith(": fr")
+    assert idle_weights(fuser, ["de", "fr"]) == ""

@@ -56,7 +56,7 @@ def run(
     from babelweave.encode.spec import open_encoder
     from babelweave.encode.store import VectorStore, plan_store
     from babelweave.generate.queries import GeneratedQueries
-    from babelweave.weave.fusers.spec import open_fuser, parse_weights
+    from babelweave.weave.fusers.spec import idle_weights, open_fuser, parse_weights
     from babelweave.weave.stream import plan_weave, weave_collection
 
     source = Collection.open(collection, lang)
@@ -65,6 +65,8 @@ def run(
     )
     queries = GeneratedQueries.open(generated)
     wanted = queries.check_languages(queries.languages if languages is None else languages.split(","))
+    if idle := idle_weights(how, wanted):
+        say(idle)
     plan = plan_weave(source.passages(), queries)
     opened = open_encoder(encoder)
     size = plan_store(source.passages(), opened.signature.dimension)

@@ -13,7 +13,7 @@ from babelweave.evaluate.benchmarks.rankers import Bm25Ranker, DenseRanker, Rank
 from babelweave.generate.queries import GeneratedQueries
 from babelweave.generate.spec import open_generator
 from babelweave.protocols import Generator
-from babelweave.weave.fusers.spec import open_fuser
+from babelweave.weave.fusers.spec import idle_weights, open_fuser
 
 PER_LANGUAGE = 2
 """Queries of the packaged generator per passage and language; other numbers were not tried. xQG released
@@ -106,4 +106,6 @@ class System:
             language_weights=self.language_weights,
             normalise=self.normalise,
         )
+        if idle := idle_weights(fuser, languages):
+            say(idle)
         return Weaving(source, fuser, languages, per_language, self.seed)

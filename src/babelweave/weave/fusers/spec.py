@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from babelweave import registry
 from babelweave.errors import UsageError
@@ -25,6 +25,12 @@ def open_fuser(
     share = {} if alpha is None else {"alpha": alpha}
     fuser: Fuser = made(language_weights=language_weights or {}, normalise=normalise, **share)
     return fuser
+
+
+def idle_weights(fuser: Fuser, languages: Collection[str]) -> str:
+    """One line naming the weighted languages that are not woven, so that their weights do nothing; else ""."""
+    idle = [lang for lang in fuser.settings.get("language_weights", {}) if lang not in languages]
+    return f"weights without effect, their queries are not woven: {', '.join(idle)}" if idle else ""
 
 
 def parse_weights(text: str | None) -> dict[str, float]:
