@@ -28,7 +28,7 @@ def open_fuser(
 
 
 def idle_weights(fuser: Fuser, languages: Collection[str]) -> str:
-    """One line naming the weighted languages that are not woven, so that their weights do nothing; else ""."""
+    """One line that names weighted languages which are not woven: their weights do nothing. Else ""."""
     idle = [lang for lang in fuser.settings.get("language_weights", {}) if lang not in languages]
     return f"weights without effect, their queries are not woven: {', '.join(idle)}" if idle else ""
 
