@@ -56,8 +56,9 @@ class TestCollection:
 
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Word averages over the passages' own words: English questions are found, most others are not."""
-    texts = " ".join(p.content for p in Collection.open(COLLECTION).passages())
+    """Averages of random word vectors: it finds a passage by the words that a question shares with it."""
+    collection = Collection.open(COLLECTION)
+    texts = " ".join([*(p.content for p in collection.passages()), *(q.text for q in collection.queries())])
     words = sorted(set(re.findall(r"\w+|[^\w\s]", texts)))
     return write_static_encoder(tmp_path_factory.mktemp("encoder"), words, dimension=64)
 
@@ -70,6 +71,8 @@ def test_the_demo_ends_in_a_table_with_tests(cli: Cli, encoder: Path, tmp_path: 
     assert set(found["plain"]) == set(found["woven"]) == LANGUAGES
     assert set(found["p"]) == {*LANGUAGES, "mean"}
     assert found["plain"]["en"]["RR@10"] > 2 * found["plain"]["zh"]["RR@10"]
+    for lang in ("de", "es"):
+        assert found["woven"][lang]["RR@10"] > found["plain"][lang]["RR@10"], "woven words are found"
     assert all(0 <= p <= 1 for row in found["p"].values() for p in row.values())
     assert found["seconds"] > 0
     texts = {q.query_id: q.text for q in Collection.open(COLLECTION).queries()}

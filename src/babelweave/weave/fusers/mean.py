@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
 from babelweave.errors import UsageError
@@ -62,12 +62,7 @@ class MeanFuser:
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "alpha": self.alpha,
-            "language_weights": dict(self.language_weights),
-            "normalise": self.normalise,
-        }
+        return {"name": self.name, **asdict(self)}
 
     def fuse(self, passages: Any, generated: Any, mask: Any, languages: Sequence[str]) -> Any:
         """(n, d), (n, g, d), (n, g), (g,) -> (n, 1, d), numpy or torch; see `arrays.pool` for the mask."""
