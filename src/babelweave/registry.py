@@ -69,6 +69,16 @@ TABLE: dict[str, dict[str, Entry]] = {
         "xor-retrieve": Entry("babelweave.data.xor:CARD", "XOR-Retrieve: 7 languages, English answers"),
         "xquad": Entry("babelweave.data.xquad:CARD", "XQuAD and XQuAD-R: 11 parallel languages"),
     },
+    "parallel": {
+        "mintaka": Entry("babelweave.data.parallel.questions:MINTAKA", "Mintaka: complex questions"),
+        "mkqa": Entry("babelweave.data.parallel.questions:MKQA", "MKQA: questions of Natural Questions"),
+        "ntrex128": Entry("babelweave.data.parallel.sentences:NTREX128", "NTREX-128: news, in documents"),
+        "pawsx": Entry("babelweave.data.parallel.sentences:PAWSX", "PAWS-X: Wikipedia, with near-duplicates"),
+        "sib200": Entry("babelweave.data.parallel.sentences:SIB200", "SIB-200: sentences of FLORES-200"),
+        "tatoeba": Entry("babelweave.data.parallel.sentences:TATOEBA", "Tatoeba: short everyday sentences"),
+        "tico19": Entry("babelweave.data.parallel.sentences:TICO19", "TICO-19: COVID-19 texts, in order"),
+        "xor-tydi": Entry("babelweave.data.parallel.questions:XOR_TYDI", "XOR-TyDi: questions, by people"),
+    },
     "benchmark": {
         "mlqa": Entry(
             "babelweave.evaluate.benchmarks.mlqa:read",
