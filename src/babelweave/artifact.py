@@ -6,6 +6,7 @@ an uninterrupted one; nothing in it depends on the clock.
 
     write_aside       a file appears complete or not at all
     write_folder      a folder appears complete or not at all
+    Claim             begin or go on with a folder that is filled piece by piece
     ShardWriter       plan, resume and finish a sharded artefact
     read_manifest     open an artefact and check that its files are there in full
 """
@@ -312,30 +313,25 @@ def inside(folder: Path, name: str) -> Path:
     return path
 
 
-class ShardWriter:
-    """Write a sharded artefact so that a killed run resumes and ends with the same bytes.
-
-    The plan (kind and settings) is written first. Each shard is a few files and a marker with their
-    checksums and the digest of the input they were made from; a shard with a marker is not made again.
-    `finish` writes the manifest and removes markers and plan.
+class Claim:
+    """A folder that is filled piece by piece: its plan is written first, and no other process fills it.
 
     Args:
         folder: where; created when absent.
         kind: manifest kind.
-        settings: all that decides the content; a resume with others is refused.
+        settings: all that decides the content; going on with others is refused.
         overwrite: discard what is there.
+    Attributes:
+        settings: as JSON holds them.
+        resumed: whether an interrupted run is going on.
     Raises:
         UsageError: the folder holds a finished artefact, one started with other settings, or one that
             another process is writing.
     """
 
-    def __init__(
-        self, folder: Path, kind: str, settings: Mapping[str, Any], *, overwrite: bool = False
-    ) -> None:
-        self.folder, self.kind = folder, kind
+    def __init__(self, folder: Path, kind: str, settings: Mapping[str, Any], *, overwrite: bool) -> None:
+        self.folder = folder
         self.settings: dict[str, Any] = json.loads(json.dumps(dict(settings), allow_nan=False))
-        self._markers: dict[int, dict[str, Any]] = {}
-        self.n_resumed = 0
         if overwrite and _in_use(folder):
             _check_replaceable(folder, kind)
             if (folder / PLAN).is_file():
@@ -347,15 +343,14 @@ class ShardWriter:
         if (folder / MANIFEST).exists():
             raise UsageError(f"{folder} is finished; choose another --out or pass --overwrite")
         plan = {"kind": kind, "version": __version__, "settings": self.settings}
-        if (folder / PLAN).exists():
+        self.resumed = (folder / PLAN).exists()
+        if self.resumed:
             self._check_plan(plan)
-            self._unlock = weakref.finalize(self, os.close, _locked(folder / PLAN))
-            self._clear_unfinished()
         else:
             if _in_use(folder):
                 raise UsageError(f"{folder} is not empty and holds no {kind}; choose another --out")
             write_json(folder / PLAN, plan)
-            self._unlock = weakref.finalize(self, os.close, _locked(folder / PLAN))
+        self._unlock = weakref.finalize(self, os.close, _locked(folder / PLAN))
 
     def _check_plan(self, plan: dict[str, Any]) -> None:
         begun = read_json(self.folder / PLAN)
@@ -367,6 +362,33 @@ class ShardWriter:
             f"{self.folder} was started with other settings ({', '.join(changed)} differ); "
             "run it as before to resume, or pass --overwrite to start anew"
         )
+
+    def release(self) -> None:
+        """Let others in, once the manifest stands: the plan has served."""
+        self._unlock()
+        (self.folder / PLAN).unlink(missing_ok=True)
+
+
+class ShardWriter:
+    """Write a sharded artefact so that a killed run resumes and ends with the same bytes.
+
+    The plan (kind and settings) is written first. Each shard is a few files and a marker with their
+    checksums and the digest of the input they were made from; a shard with a marker is not made again.
+    `finish` writes the manifest and removes markers and plan.
+
+    Args:
+        folder, kind, settings, overwrite: as `Claim` takes them, which also says what is refused.
+    """
+
+    def __init__(
+        self, folder: Path, kind: str, settings: Mapping[str, Any], *, overwrite: bool = False
+    ) -> None:
+        self._claim = Claim(folder, kind, settings, overwrite=overwrite)
+        self.folder, self.kind, self.settings = folder, kind, self._claim.settings
+        self._markers: dict[int, dict[str, Any]] = {}
+        self.n_resumed = 0
+        if self._claim.resumed:
+            self._clear_unfinished()
 
     def _clear_unfinished(self) -> None:
         """Remove files of shards that have no marker: their writing was interrupted."""
@@ -452,9 +474,9 @@ class ShardWriter:
             self.folder,
             Manifest(self.kind, self.settings, {"source": source, **(inputs or {})}, counts, files),
         )
-        self._unlock()
-        for path in [*self.folder.glob("shard-*.json"), self.folder / PLAN]:
+        for path in self.folder.glob("shard-*.json"):
             path.unlink(missing_ok=True)
+        self._claim.release()
         return manifest
 
 
