@@ -27,10 +27,11 @@ from sentence_transformers import SentenceTransformer
 
 from babelweave.data.mlqa import read_subset
 from babelweave.encode.packaged import minilm
-from babelweave.encode.transformer import TransformerEncoder, has_bfloat16
+from babelweave.encode.transformer import TransformerEncoder
 from babelweave.evaluate.measures import evaluate
 from babelweave.ranking import tie_keys, to_run, top_k
 from babelweave.records import Float32, Subset
+from babelweave.weights import has_bfloat16
 
 DATA = Path(os.environ.get("BABELWEAVE_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 TARGET_RATIO = 2.5

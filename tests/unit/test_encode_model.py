@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 
 import tiny_encoders
-from babelweave.encode.model import model_digest
 from babelweave.encode.transformer import TransformerEncoder
 from babelweave.errors import DataError, UsageError
+from babelweave.weights import model_digest
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,19 +12,16 @@ from safetensors import SafetensorError
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Dense, Normalize, Transformer
 from sentence_transformers.sentence_transformer.modules import Pooling, StaticEmbedding
-from transformers.utils import logging as transformers_logging
 
-from babelweave.artifact import digest_file, digest_texts
 from babelweave.errors import DataError, UsageError, nearest
 from babelweave.records import Role
+from babelweave.weights import first_line, quiet
 
 logger = logging.getLogger(__name__)
 
 POOLINGS = {"mean": "mean", "cls": "cls", "last": "lasttoken", "max": "max"}
 """Option value -> sentence-transformers' name."""
 
-_TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "*.model", "*.tiktoken")
-_WEIGHT_FILES = ("*.safetensors", "pytorch_model*.bin")
 _LENGTH_WITHOUT_POSITIONS = 512
 """Tokens read by a model that states no limit and has none in its positions (T5 and relatives): the
 length T5 was pre-trained with (Raffel et al. 2020, section 3.1.2)."""
@@ -49,14 +43,14 @@ def open_model(target: str, *, revision: str | None = None) -> tuple[Any, Path]:
     elif folder.exists() or target.startswith((".", "/", "~")):
         raise DataError(f"{target}: no such folder; an encoder is a registry name, a folder or a Hub id")
     try:
-        with _quiet():
+        with quiet():
             model = SentenceTransformer(
                 target, revision=revision, trust_remote_code=False, model_kwargs={"dtype": torch.float32}
             )
     except (OSError, ValueError, LookupError, TypeError, AttributeError, ImportError) as error:
         raise DataError(_cannot_open(target, folder.is_dir(), error)) from error
     except (RuntimeError, SafetensorError) as error:
-        raise DataError(f"{target}: the weights cannot be loaded ({_first_line(error)})") from error
+        raise DataError(f"{target}: the weights cannot be loaded ({first_line(error)})") from error
     if not folder.is_dir():
         cached = try_to_load_from_cache(target, "config.json", revision=revision) or try_to_load_from_cache(
             target, "modules.json", revision=revision
@@ -67,27 +61,11 @@ def open_model(target: str, *, revision: str | None = None) -> tuple[Any, Path]:
 
 def _cannot_open(target: str, local: bool, error: Exception) -> str:
     if local:
-        return f"{target}: cannot be opened as an encoder ({_first_line(error)})"
+        return f"{target}: cannot be opened as an encoder ({first_line(error)})"
     return (
         f"{target}: neither a registry name nor a folder, and the Hugging Face Hub did not give it "
-        f"({_first_line(error)}); without a network only models already in its cache can be named"
+        f"({first_line(error)}); without a network only models already in its cache can be named"
     )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the progress bar that transformers draws while it reads weights."""
-    shown = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            transformers_logging.enable_progress_bar()
 
 
 def adapt(model: Any, folder: Path, name: str, *, pooling: str | None, normalise: bool | None) -> None:
@@ -197,33 +175,3 @@ def _positions(network: Any) -> int:
             reserved = 0 if module.padding_idx is None else module.padding_idx + 1
             return int(module.num_embeddings) - reserved
     return int(getattr(network.config, "max_position_embeddings", None) or 2**31 - 1)
-
-
-def model_digest(folder: Path) -> str:
-    """sha256 over the weights and tokenizer files of a model folder and its module folders.
-
-    Settings that other signature fields hold (pooling, prompts, lengths) are left out, so a model that
-    was saved anew in another layout keeps its digest.
-
-    Raises:
-        DataError: there are no weights.
-    """
-    files: list[Path] = []
-    for place in sorted({folder, *(p for p in folder.iterdir() if p.is_dir())}):
-        weights = next((found for glob in _WEIGHT_FILES if (found := sorted(place.glob(glob)))), [])
-        files += weights if place == folder or (place / "config.json").is_file() else []
-        tokenizer = [sorted(place.glob(glob)) for glob in _TOKENIZER_FILES]
-        files += (
-            tokenizer[0] or [path for found in tokenizer[1:] for path in found] if place == folder else []
-        )
-    if not any(path.suffix in (".safetensors", ".bin") for path in files):
-        raise DataError(f"{folder}: no weights (*.safetensors) found")
-    stats = ((path, path.stat()) for path in files)
-    return _digest(folder, tuple((path, s.st_size, s.st_mtime_ns) for path, s in stats))
-
-
-@functools.lru_cache(maxsize=32)
-def _digest(folder: Path, files: tuple[tuple[Path, int, int], ...]) -> str:
-    """The digest of `files`; their sizes and times are there so that a changed file is read again."""
-    lines = (f"{path.relative_to(folder).as_posix()} {digest_file(path)}" for path, _, _ in files)
-    return digest_texts(lines)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-import email.utils
 import json
 import logging
-import os
-import re
 import time
 from collections.abc import Sequence
 from functools import cached_property
@@ -18,15 +15,12 @@ import httpx
 import numpy as np
 
 from babelweave.encode.checks import check_finite, check_role, check_unicode
+from babelweave.endpoint import FIRST_WAIT_S, LONGEST_WAIT_S, RETRIED, Endpoint
 from babelweave.errors import BabelweaveError, DataError, UsageError
 from babelweave.records import Encoded, EncoderSignature, Float32, Role
 
 logger = logging.getLogger(__name__)
 
-_HEADER_TEXT = re.compile(r"[!-~]*")
-_RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
-_FIRST_WAIT_S = 0.5
-_LONGEST_WAIT_S = 60.0
 _REPLY_BYTES = 2**20
 _REPLY_BYTES_PER_TEXT = 2**19
 """A reply may hold this much for each text, room for 16,384 numbers of 32 characters."""
@@ -78,16 +72,8 @@ class RemoteEncoder:
         self._model, self._dimensions, self._encoding = model, dimensions, encoding
         self._prompts = {"query": prompt_query, "passage": prompt_passage}
         self._normalise, self._batch_size, self._retries = normalise, batch_size, retries
-        self._endpoint = _endpoint(url)
-        self._key = os.environ.get(key_env or "OPENAI_API_KEY", "")
-        if key_env and not self._key:
-            raise UsageError(f"key_env={key_env}: that environment variable is not set")
-        if not _HEADER_TEXT.fullmatch(self._key):  # the HTTP library would show it in its error
-            raise UsageError(
-                f"{key_env or 'OPENAI_API_KEY'}: the key holds blanks or is not ASCII; set it anew"
-            )
-        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
-        self._client = httpx.Client(headers=headers, timeout=timeout)
+        self._endpoint = Endpoint(url, "/embeddings", model, key_env)
+        self._client = httpx.Client(headers=self._endpoint.headers, timeout=timeout)
         logger.warning("%s: truncation is decided by the server and cannot be counted", model)
 
     @cached_property
@@ -142,7 +128,7 @@ class RemoteEncoder:
             question["dimensions"] = self._dimensions
         failure = ""
         for attempt in range(self._retries + 1):
-            wait = min(_FIRST_WAIT_S * 2**attempt, _LONGEST_WAIT_S)
+            wait = min(FIRST_WAIT_S * 2**attempt, LONGEST_WAIT_S)
             try:
                 status, headers, body = self._post(question, len(texts))
             except httpx.DecodingError as error:
@@ -151,11 +137,12 @@ class RemoteEncoder:
                 failure = f"{type(error).__name__} {error}".strip()
             else:
                 if status == 200:
-                    return read_reply(body, len(texts), self._endpoint)
-                failure = f"status {status}: {self._excerpt(body)}"
-                if status not in _RETRIED:
-                    self._refused(status, failure)
-                wait = self._asked_wait(headers, wait)
+                    return read_reply(body, len(texts), self._endpoint.address)
+                failure = f"status {status}: {self._endpoint.excerpt(body)}"
+                if status not in RETRIED:
+                    raise self._endpoint.refusal(status, failure)
+                asked = self._endpoint.asked_wait(headers)
+                wait = wait if asked is None else asked
             if attempt < self._retries:
                 logger.info("%s: %s; trying again in %.1f s", self._endpoint, failure, wait)
                 time.sleep(wait)
@@ -167,56 +154,12 @@ class RemoteEncoder:
     def _post(self, question: dict[str, Any], n_texts: int) -> tuple[int, httpx.Headers, bytes]:
         limit = _REPLY_BYTES + n_texts * _REPLY_BYTES_PER_TEXT
         body = bytearray()
-        with self._client.stream("POST", self._endpoint, json=question) as reply:
+        with self._client.stream("POST", self._endpoint.address, json=question) as reply:
             for chunk in reply.iter_bytes():
                 body += chunk
                 if len(body) > limit:
                     raise DataError(f"{self._endpoint}: the answer is larger than {limit} bytes; refused")
             return reply.status_code, reply.headers, bytes(body)
-
-    def _excerpt(self, body: bytes) -> str:
-        """The start of an error page, without the key should the server repeat it."""
-        text = " ".join(body.decode("utf-8", "replace").split())
-        return (text.replace(self._key, "***") if self._key else text)[:200]
-
-    def _refused(self, status: int, failure: str) -> None:
-        if status in (401, 403):
-            hint = "the key is refused" if self._key else "it wants a key, set OPENAI_API_KEY or key_env=NAME"
-            raise UsageError(f"{self._endpoint}: {hint} ({failure})")
-        if status == 404:
-            raise UsageError(f"{self._endpoint}: no model {self._model!r}, or no such address ({failure})")
-        raise DataError(f"{self._endpoint} refused the request ({failure})")
-
-    def _asked_wait(self, headers: httpx.Headers, otherwise: float) -> float:
-        """Seconds that Retry-After asks for, given as seconds or as a date."""
-        asked = headers.get("retry-after", "").strip()
-        if not asked:
-            return otherwise
-        try:
-            seconds = float(asked)
-        except ValueError:
-            try:
-                seconds = email.utils.parsedate_to_datetime(asked).timestamp() - time.time()
-            except ValueError:
-                return otherwise
-        if not seconds <= _LONGEST_WAIT_S:
-            raise BabelweaveError(
-                f"{self._endpoint} asks to wait {asked}; run the same command again then, "
-                "finished parts are kept"
-            )
-        return max(seconds, 0.0)
-
-
-def _endpoint(url: str) -> str:
-    try:
-        parts = httpx.URL(url)
-    except httpx.InvalidURL as error:
-        raise UsageError(f"url={url!r}: {error}") from None
-    if parts.scheme not in ("http", "https") or not parts.host:
-        raise UsageError(f"url={url!r}: expected http://host/v1 or https://host/v1")
-    if parts.userinfo:
-        raise UsageError("url: a password does not belong into it; put the key into an environment variable")
-    return str(parts.copy_with(path=parts.path.rstrip("/") + "/embeddings"))
 
 
 def read_reply(body: bytes, n: int, source: str) -> Float32:

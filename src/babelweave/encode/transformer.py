@@ -15,6 +15,7 @@ from babelweave.encode.checks import check_finite, check_role, check_unicode
 from babelweave.encode.tokens import BagReader, PaddedReader, TokenReader, token_batches
 from babelweave.errors import UsageError
 from babelweave.records import Encoded, EncoderSignature, Role
+from babelweave.weights import has_bfloat16, model_digest
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -80,7 +81,7 @@ class TransformerEncoder:
         self._readers = self._make_readers(name, limits)
         self._signature = EncoderSignature(
             name=name,
-            digest=models.model_digest(folder),
+            digest=model_digest(folder),
             dimension=int(self.model.get_embedding_dimension()),
             pooling=models.pooling_name(self.model),
             normalised=models.is_normalised(self.model),
@@ -154,13 +155,3 @@ class TransformerEncoder:
             for module in rest:
                 features = module(features)
         return features["sentence_embedding"].float().cpu().numpy()
-
-
-def has_bfloat16(device: torch.device) -> bool:
-    """Whether the hardware multiplies bfloat16 itself; elsewhere autocast is slower than float32."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    if device.type != "cpu":
-        return False
-    tests = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(getattr(torch.cpu, name, lambda: False)() for name in tests)
