@@ -22,6 +22,7 @@ from babelweave.cli import (
     index,
     report,
     search,
+    train,
     tune,
     weave,
 )
@@ -66,6 +67,7 @@ app.command("search")(search.run)
 app.command("evaluate")(evaluate.run)
 app.command("compare")(compare.run)
 app.add_typer(benchmark.app, name="benchmark")
+app.command("train")(train.run)
 app.command("report")(report.run)
 app.command("demo")(demo.run)
 

@@ -1,0 +1,96 @@
+"""`babelweave train`: a recipe to a model."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import Annotated, Any
+
+import typer
+
+from babelweave.cli.console import DryRun, Json, Out, Overwrite, emit, say
+
+
+def run(
+    recipe: Annotated[str, typer.Argument(help="A TOML file, or the name of a packaged recipe.")],
+    out: Out,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="section.key=value in TOML, over the recipe's; repeatable."),
+    ] = None,
+    dry_run: DryRun = False,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Train a model by a recipe; killed, the same command goes on from the last checkpoint.
+
+    The folder is a sentence-transformers or transformers model with `recipe.toml` (every default resolved)
+    and `log.jsonl` (losses, learning rate, examples per second, dev figures) beside it. Relative sources
+    of a recipe lie under BABELWEAVE_DATA, or under --set data.root=FOLDER.
+
+    \b
+    Several processes:
+      torchrun --nproc-per-node 2 -m babelweave train RECIPE --out model/
+
+    \b
+    Example: babelweave train recipe.toml --set optimisation.learning_rate=2e-5 --out model/
+    """
+    from babelweave.recipe import dump_recipe, load_recipe
+
+    found = load_recipe(recipe, overrides or ())
+    if dry_run:
+        plan = found.plan()
+        resolved = dump_recipe(found)
+        say(resolved)
+        emit(
+            {**plan._asdict(), "recipe": resolved},
+            as_json=as_json,
+            text=lambda: (
+                f"{plan.n_examples:,} examples, {plan.n_steps:,} steps, "
+                f"about {plan.n_tokens:,} tokens; writes {out}"
+            ),
+        )
+        return
+    trained = found.train(out, overwrite=overwrite, progress=_Live())
+    if int(os.environ.get("RANK", 0)) > 0:  # torchrun: the first process speaks
+        return
+    best = "" if trained.best is None else f", best at step {trained.best_step} ({trained.best:.4f} on dev)"
+    result: dict[str, Any] = {
+        "model": out,
+        "steps": trained.n_steps,
+        "best_step": trained.best_step,
+        "best": trained.best,
+        "counts": trained.manifest.counts,
+    }
+    emit(result, as_json=as_json, text=lambda: f"{out}: {trained.n_steps:,} steps{best}")
+
+
+class _Live:
+    """Progress on stderr: one line rewritten on a terminal, a new one twice a minute elsewhere."""
+
+    def __init__(self) -> None:
+        self._live = sys.stderr.isatty()
+        self._next = time.monotonic()
+
+    def __call__(self, status: Any) -> None:
+        now = time.monotonic()
+        at_end = status.step == status.n_steps
+        if now < self._next and not at_end:
+            return
+        self._next = now + (0.2 if self._live else 30)
+        line = (
+            f"step {status.step:,}/{status.n_steps:,}  loss {status.loss:.4f}  "
+            f"{status.examples_per_second:,.1f} examples/s  {_duration(status.seconds_left)} left"
+        )
+        if self._live:
+            sys.stderr.write(f"\r\x1b[2K{line}" + "\n" * at_end)
+            sys.stderr.flush()
+        else:
+            say(line)
+
+
+def _duration(seconds: float) -> str:
+    hours, rest = divmod(round(seconds), 3600)
+    minutes, seconds = divmod(rest, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds:02} s"

@@ -1,0 +1,1 @@
+"""Training: retrievers, distillation, query generators, on the trainers of the field."""

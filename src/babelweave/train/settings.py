@@ -1,0 +1,162 @@
+"""The sections of a recipe that every kind of training shares.
+
+Names are those of the transformers trainer where it has one, defaults are its own unless a source is named.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
+
+from babelweave.recipe import Strict
+
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+Scheduler = Literal["linear", "cosine", "constant", "constant_with_warmup"]
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"not a regular expression ({error})") from None
+    return text
+
+
+Pattern = Annotated[str, AfterValidator(_pattern)]
+
+
+class _Checked(Strict):
+    """A section whose fields may contradict each other; every contradiction is told at once."""
+
+    @model_validator(mode="after")
+    def _no_contradiction(self) -> Self:
+        if found := list(self._contradictions()):
+            raise ValueError("; ".join(found))
+        return self
+
+    def _contradictions(self) -> Iterator[str]:
+        return iter(())
+
+
+class Optimisation(_Checked):
+    """How the weights move, and when the run logs, evaluates and saves."""
+
+    epochs: PositiveFloat | None = None
+    """Passes over the data. This or `max_steps`."""
+    max_steps: NonNegativeInt | None = None
+    """Optimiser steps; 0 saves the model as it begins."""
+    batch_size: PositiveInt
+    """Examples that see each other as negatives: of one forward pass, over all processes together."""
+    gradient_accumulation: PositiveInt = 1
+    """Batches whose gradients one optimiser step adds up."""
+    optimizer: Literal["adamw_torch_fused", "adamw_torch", "adafactor"] = "adamw_torch_fused"
+    learning_rate: NonNegativeFloat
+    """The highest, after warmup."""
+    learning_rates: dict[Pattern, NonNegativeFloat] = Field(default_factory=dict)
+    """Regular expression found in a parameter's name -> its own learning rate; retrievers only."""
+    scheduler: Scheduler = "linear"
+    warmup_steps: NonNegativeInt | None = None
+    warmup_ratio: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Warmup as a part of all steps. This or `warmup_steps`; neither is no warmup."""
+    weight_decay: NonNegativeFloat = 0.0
+    adam_beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    adam_beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    adam_epsilon: PositiveFloat = 1e-8
+    max_grad_norm: NonNegativeFloat = 1.0
+    """Gradients are scaled down to this norm; 0 leaves them."""
+    precision: Precision = "auto"
+    """Of the forward pass, under autocast over float32 weights; auto takes bfloat16 where the hardware
+    multiplies it, else float32."""
+    gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass: less memory, about a third more time."""
+    seed: NonNegativeInt = 0
+    log_every: PositiveInt = 10
+    """Steps between two lines of the log."""
+    save_every: PositiveInt = 500
+    """Steps between two checkpoints; a killed run loses at most so many."""
+    keep: PositiveInt = 1
+    """Newest checkpoints kept, beside the best."""
+    eval_every: PositiveInt | None = None
+    """Steps between two evaluations on dev data; the last step is evaluated too, and the best is kept."""
+    patience: PositiveInt | None = None
+    """Evaluations without a better one before the run stops; None goes on to the end."""
+    report_to: tuple[str, ...] = ()
+    """Trackers of the transformers trainer: tensorboard, wandb, mlflow, ..."""
+    workers: NonNegativeInt = 0
+    """Processes that tokenise ahead; 0 tokenises between the steps."""
+
+    def _contradictions(self) -> Iterator[str]:
+        if (self.epochs is None) == (self.max_steps is None):
+            yield f"give epochs or max_steps, {'one of them' if self.epochs is None else 'not both'}"
+        if self.warmup_steps is not None and self.warmup_ratio is not None:
+            yield "give warmup_steps or warmup_ratio, not both"
+        if self.scheduler == "constant" and (self.warmup_steps or self.warmup_ratio):
+            yield 'scheduler "constant" has no warmup; take "constant_with_warmup"'
+        if self.scheduler == "constant_with_warmup" and not (self.warmup_steps or self.warmup_ratio):
+            yield 'scheduler "constant_with_warmup" needs warmup_steps or warmup_ratio'
+        if self.patience is not None and self.eval_every is None:
+            yield "patience counts evaluations; set eval_every"
+        if self.max_steps and self.warmup_steps is not None and self.warmup_steps > self.max_steps:
+            yield f"{self.warmup_steps} warmup_steps are more than {self.max_steps} max_steps"
+        if self.optimizer == "adafactor" and self.model_fields_set & {"adam_beta1", "adam_beta2"}:
+            yield "adam_beta1 and adam_beta2 have no effect on adafactor"
+
+    def n_steps(self, n_batches: int) -> int:
+        """Optimiser steps of a run whose epoch has `n_batches` batches; as the trainer counts them."""
+        if self.max_steps is not None:
+            return self.max_steps
+        assert self.epochs is not None
+        return math.ceil(self.epochs * max(math.ceil(n_batches / self.gradient_accumulation), 1))
+
+
+class Batches(_Checked):
+    """Which examples stand in a batch together, and so are each other's negatives."""
+
+    languages: Literal["mixed", "single", "hybrid"] = "mixed"
+    """Every batch of many languages, every batch of one, or some of each."""
+    single_probability: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """Of a hybrid batch to hold one language (Elmahdy et al., hybrid batch sampling: 0.5; 0.4 to 0.6 are
+    as good)."""
+    language_exponent: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """A language of n examples is drawn in proportion to n ** this: 1 as the data is, 0 all alike."""
+    exponent: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """The same for data sets."""
+    weights: dict[str, NonNegativeFloat] = Field(default_factory=dict)
+    """Data set -> its part of the batches, instead of `exponent`; 0 leaves it out."""
+    distinct: bool = True
+    """No text stands twice in a batch, where it would be its own negative."""
+    group_by_length: bool = False
+    """Examples of like length together: less padding, and negatives of like length."""
+
+    def _contradictions(self) -> Iterator[str]:
+        if self.languages != "hybrid" and "single_probability" in self.model_fields_set:
+            yield f'single_probability has no effect on languages = "{self.languages}"'
+        if self.weights and "exponent" in self.model_fields_set:
+            yield "give weights or exponent, not both"
+        if self.weights and not any(self.weights.values()):
+            yield "all weights are 0: nothing to train on"
+
+
+class Lora(Strict):
+    """Low-rank adapters (Hu et al. 2021, arXiv 2106.09685) instead of all weights; merged when saved."""
+
+    r: PositiveInt = 8
+    alpha: PositiveFloat = 16.0
+    """The adapters' output is scaled by alpha / r."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    target_modules: str | tuple[str, ...] = "all-linear"
+    """Ends of module names, or all linear layers."""
+    trained: tuple[str, ...] = ()
+    """Ends of names of modules trained in full beside the adapters, for instance word_embeddings."""
