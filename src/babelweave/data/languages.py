@@ -346,6 +346,18 @@ def english_name(code: str) -> str:
     return f"{name} ({_SCRIPT_NAMES[variant]})" if variant else name
 
 
+def scripts(code: str) -> frozenset[str]:
+    """The scripts a language is written in, ISO 15924: the one its tag names, else the usual one.
+
+    Raises:
+        UsageError: the code is not in the table.
+    """
+    tag, _, variant = canonical(code).partition("-")
+    if variant == "HK":
+        return frozenset({"Hant"})
+    return frozenset({variant}) if variant else _tables()[0][tag].usual
+
+
 def known_languages() -> list[str]:
     """Every tag of the table without a script, sorted."""
     return sorted(_tables()[0])

@@ -21,6 +21,9 @@ from babelweave.data.lines import fault, json_objects
 from babelweave.errors import DataError, UsageError
 from babelweave.records import Passage, Query
 
+Passages = tuple[Passage, ...]
+Ids = tuple[str, ...]
+
 
 def read_v1(source: Path, lang: str, query_lang: str, split: str = "train") -> Dataset:
     """Rows that carry their passages; a passage of several rows is kept once and counted.
@@ -28,20 +31,13 @@ def read_v1(source: Path, lang: str, query_lang: str, split: str = "train") -> D
     Raises:
         DataError: a broken row, a query id used twice, or one docid with two texts.
     """
-    lang, query_lang = canonical(lang), canonical(query_lang)
     pool: dict[str, Passage] = {}
     queries: dict[str, Query] = {}
     qrels: dict[str, dict[str, int]] = {}
     repeated = 0
-    for where, row in _rows(source):
-        try:
-            query = _query(row, query_lang)
-            positives = [_passage(p, lang) for p in row["positive_passages"]]
-            negatives = [_passage(p, lang) for p in row.get("negative_passages") or ()]
-        except (KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"{where}: not a row of Tevatron v1 ({fault(error)})") from error
+    for where, query, positives, negatives in iter_v1(source, canonical(lang), canonical(query_lang)):
         _add_query(queries, query, where)
-        for passage in [*positives, *negatives]:
+        for passage in (*positives, *negatives):
             known = pool.setdefault(passage.doc_id, passage)
             if known != passage:
                 raise DataError(f"{where}: docid {passage.doc_id!r} has another text than before")
@@ -51,27 +47,58 @@ def read_v1(source: Path, lang: str, query_lang: str, split: str = "train") -> D
     return Dataset(list(pool.values()), list(queries.values()), {split: qrels}, counts)
 
 
+def iter_v1(source: Path, lang: str, query_lang: str) -> Iterator[tuple[str, Query, Passages, Passages]]:
+    """(where, question, positives, negatives) of each row of v1.
+
+    Raises:
+        DataError: a broken row.
+    """
+    for where, row in _rows(source):
+        try:
+            query = _query(row, query_lang)
+            positives = tuple(_passage(p, lang) for p in row["positive_passages"])
+            negatives = tuple(_passage(p, lang) for p in row.get("negative_passages") or ())
+        except (KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"{where}: not a row of Tevatron v1 ({fault(error)})") from error
+        yield where, query, positives, negatives
+
+
 def read_v2(source: Path, corpus: Path, lang: str, query_lang: str, split: str = "train") -> Dataset:
     """Rows that name their passages, and the corpus file, which is streamed.
 
     Raises:
         DataError: a broken row, or a query id used twice.
     """
-    lang, query_lang = canonical(lang), canonical(query_lang)
     queries: dict[str, Query] = {}
     qrels: dict[str, dict[str, int]] = {}
+    for where, query, positives, _ in iter_v2(source, canonical(query_lang)):
+        _add_query(queries, query, where)
+        qrels[query.query_id] = dict.fromkeys(positives, 1)
+    return Dataset(read_corpus(corpus, canonical(lang)), list(queries.values()), {split: qrels})
+
+
+def iter_v2(source: Path, query_lang: str) -> Iterator[tuple[str, Query, Ids, Ids]]:
+    """(where, question, ids of positives, ids of negatives) of each row of v2.
+
+    Raises:
+        DataError: a broken row.
+    """
     for where, row in _rows(source):
         try:
             query = _query(row, query_lang)
-            positives = [str(doc_id) for doc_id in row["positive_document_ids"]]
+            positives = tuple(str(doc_id) for doc_id in row["positive_document_ids"])
+            negatives = tuple(str(doc_id) for doc_id in row.get("negative_document_ids") or ())
         except (KeyError, TypeError, AttributeError) as error:
             raise DataError(f"{where}: not a row of Tevatron v2 ({fault(error)})") from error
-        _add_query(queries, query, where)
-        qrels[query.query_id] = dict.fromkeys(positives, 1)
-    return Dataset(_corpus(corpus, lang), list(queries.values()), {split: qrels})
+        yield where, query, positives, negatives
 
 
-def _corpus(path: Path, lang: str) -> Iterator[Passage]:
+def read_corpus(path: Path, lang: str) -> Iterator[Passage]:
+    """The passages of a corpus file of v2, streamed.
+
+    Raises:
+        DataError: a broken row.
+    """
     for where, row in _rows(path):
         try:
             yield _passage(row, lang)
@@ -87,7 +114,7 @@ def _rows(source: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _passage(row: Mapping[str, Any], lang: str) -> Passage:
-    return Passage(str(row["docid"]), row["text"], lang, row.get("title") or "")
+    return Passage(str(row["docid"]), _string(row["text"]), lang, _string(row.get("title") or ""))
 
 
 def _query(row: Mapping[str, Any], lang: str) -> Query:
@@ -95,7 +122,13 @@ def _query(row: Mapping[str, Any], lang: str) -> Query:
     answers = row.get("answers") or row.get("answer") or ()
     if isinstance(answers, str):
         answers = (answers,)
-    return Query(str(row["query_id"]), text, lang, tuple(dict.fromkeys(answers)))
+    return Query(str(row["query_id"]), _string(text), lang, tuple(dict.fromkeys(answers)))
+
+
+def _string(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{type(value).__name__} where a text was expected")
+    return value
 
 
 def _add_query(queries: dict[str, Query], query: Query, where: str) -> None:
