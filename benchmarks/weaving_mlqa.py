@@ -67,7 +67,7 @@ def main() -> None:
     def woven(alpha: float, only: str | None) -> Float32:
         weights = {lang: float(only in (None, lang)) for lang in LANGUAGES}
         fuser = MeanFuser(alpha=alpha, language_weights=weights)
-        rows: Float32 = fuser.fuse(vectors, generated.means, generated.counts, LANGUAGES)[:, 0]
+        rows: Float32 = fuser.fuse(vectors, generated.vectors, generated.counts, LANGUAGES)[:, 0]
         return rows
 
     def scores(vectors_of: Mapping[str, Float32]) -> dict[str, dict[str, Scores]]:

@@ -39,6 +39,10 @@ TABLE: dict[str, dict[str, Entry]] = {
         ),
     },
     "fuser": {
+        "max": Entry(
+            "babelweave.weave.fusers.max:MaxFuser",
+            "the passage, and centroids of its queries, as rows; max?centroids=3&by=cluster|language",
+        ),
         "mean": Entry("babelweave.weave.fusers.mean:MeanFuser", "(1 - alpha) p + alpha mean(q)"),
         "sum": Entry("babelweave.weave.fusers.sum:SumFuser", "(1 - alpha) p + alpha sum(q), as in xQG"),
     },
@@ -62,12 +66,23 @@ TABLE: dict[str, dict[str, Entry]] = {
         "jaquad": Entry("babelweave.data.squad:JAQUAD", "JaQuAD: Japanese questions on Wikipedia"),
         "mkqa": Entry("babelweave.data.mkqa:CARD", "MKQA: parallel questions with answers, no passages"),
         "mlqa": Entry("babelweave.data.mlqa:CARD", "MLQA: 7 languages of passages by 7 of questions"),
+        "nq-oracle": Entry("babelweave.data.nq:CARD", "Natural Questions with their gold passages"),
         "squad": Entry("babelweave.data.squad:SQUAD", "any SQuAD JSON, v1.1 or v2"),
         "squad-jsonl": Entry("babelweave.data.squad:SQUAD_JSONL", "SQuAD with one paragraph a line"),
         "tevatron": Entry("babelweave.data.tevatron:CARD", "Tevatron training rows, v1 or v2"),
         "tydi": Entry("babelweave.data.tydi:CARD", "TyDi QA GoldP: natural questions in 9 languages"),
         "xor-retrieve": Entry("babelweave.data.xor:CARD", "XOR-Retrieve: 7 languages, English answers"),
         "xquad": Entry("babelweave.data.xquad:CARD", "XQuAD and XQuAD-R: 11 parallel languages"),
+    },
+    "relevance": {
+        "arcd": Entry("babelweave.data.relevance:ARCD", "ARCD: all of it"),
+        "cmrc2018": Entry("babelweave.data.relevance:CMRC2018", "CMRC 2018: dev and trial"),
+        "drcd": Entry("babelweave.data.relevance:DRCD", "DRCD: dev and test"),
+        "iapp": Entry("babelweave.data.relevance:IAPP", "iapp-wiki-qa: all of it"),
+        "jaquad": Entry("babelweave.data.relevance:JAQUAD", "JaQuAD: all of it"),
+        "nq": Entry("babelweave.data.relevance:NQ", "Natural Questions with their gold passages"),
+        "squad": Entry("babelweave.data.relevance:SQUAD", "SQuAD 1.1: train only"),
+        "tydi": Entry("babelweave.data.relevance:TYDI", "TyDi QA GoldP: train and dev"),
     },
     "parallel": {
         "mintaka": Entry("babelweave.data.parallel.questions:MINTAKA", "Mintaka: complex questions"),
@@ -79,6 +94,7 @@ TABLE: dict[str, dict[str, Entry]] = {
         "tico19": Entry("babelweave.data.parallel.sentences:TICO19", "TICO-19: COVID-19 texts, in order"),
         "xor-tydi": Entry("babelweave.data.parallel.questions:XOR_TYDI", "XOR-TyDi: questions, by people"),
     },
+    "training": {},
     "benchmark": {
         "mlqa": Entry(
             "babelweave.evaluate.benchmarks.mlqa:read",

@@ -138,6 +138,21 @@ def batching_changes_nothing(make: Open, folder: Path) -> None:
         assert (alone.scores[0] == whole.scores[i]).all()
 
 
+def several_rows_of_a_passage(make: Open, folder: Path) -> None:
+    """The best of a passage's five rows counts, each passage comes once, and none is missing."""
+    vectors, ids = _whole_numbers(0, N), _ids(N // 5)
+    vectors[:5] *= 9  # one passage holds the best rows of many questions
+    queries = _whole_numbers(1, 20)
+    opened = make(vectors, ids, folder)
+    best = (queries @ vectors.T).reshape(len(queries), len(ids), 5).max(axis=2)
+    for k in (1, 10, len(ids), len(ids) + 3):
+        hits = opened.search(queries, k)
+        for row, (rows, scores) in enumerate(zip(hits.rows, hits.scores, strict=True)):
+            expected = sorted(range(len(ids)), key=lambda p: (best[row, p], ids[p]), reverse=True)[:k]
+            assert (rows[rows >= 0] // 5).tolist() == expected
+            assert scores[rows >= 0].tolist() == [best[row, p] for p in expected]
+
+
 CHECKS: list[Check] = [
     unnormalised_vectors,
     exact_ties,
@@ -146,6 +161,7 @@ CHECKS: list[Check] = [
     k_beyond_the_rows,
     no_queries,
     half_precision_rows,
+    several_rows_of_a_passage,
     batching_changes_nothing,
 ]
 
@@ -180,7 +196,8 @@ class _Wrong:
 
     def __init__(self, fault: str, vectors: np.ndarray, doc_ids: list[str]) -> None:
         self.fault, self.vectors = fault, vectors.astype(np.float32)
-        self.keys = tie_keys(doc_ids)
+        self.rows_each = len(vectors) // len(doc_ids)
+        self.keys = tie_keys([d for d in doc_ids for _ in range(self.rows_each)])
 
     def search(self, queries: Any, k: int) -> Hits:
         vectors = self.vectors
@@ -191,7 +208,11 @@ class _Wrong:
         else:
             scores = np.asarray(queries) @ vectors.T
         keys = -self.keys if self.fault == "tie order" else self.keys
-        order = np.lexsort((np.broadcast_to(keys, scores.shape), scores), axis=1)[:, ::-1][:, :k]
+        order = np.lexsort((np.broadcast_to(keys, scores.shape), scores), axis=1)[:, ::-1]
+        if self.fault != "repeats a passage" and self.rows_each > 1:
+            first = [np.unique(rows // self.rows_each, return_index=True)[1] for rows in order]
+            order = np.array([rows[np.sort(f)] for rows, f in zip(order, first, strict=True)])
+        order = order[:, :k]
         found = np.take_along_axis(scores, order, axis=1)
         if self.fault == "smallest first":
             order, found = order[:, ::-1], found[:, ::-1]
@@ -202,7 +223,10 @@ class _Wrong:
         )
 
 
-@pytest.mark.parametrize("fault", ["cosine", "half precision", "tie order", "smallest first", "no padding"])
+@pytest.mark.parametrize(
+    "fault",
+    ["cosine", "half precision", "tie order", "smallest first", "no padding", "repeats a passage"],
+)
 def test_a_wrong_index_is_noticed(fault: str, tmp_path: Path) -> None:
     failed = []
     for check in CHECKS:

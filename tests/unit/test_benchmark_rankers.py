@@ -42,11 +42,18 @@ class TwoVectors:
         return np.stack([passages, generated[:, 0]], axis=1)
 
 
-def test_several_vectors_of_a_passage_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "q.json").write_text('{"a": {"de": ["x y"]}, "b": {"de": ["z"]}}')
+def test_the_best_of_several_vectors_of_a_passage_counts(tmp_path: Path) -> None:
+    (tmp_path / "q.json").write_text('{"a": {"de": ["welcher?"]}, "b": {"de": ["zzz"]}}')
     weaving = Weaving(GeneratedQueries.open(tmp_path / "q.json"), TwoVectors(), ["de"], None)
-    with pytest.raises(UsageError, match="two keeps 2 vectors per passage"):
-        DenseRanker(LetterEncoder(), weaving).prepare([TASK], Stopwatch())
+    encoder = LetterEncoder()
+    ranker = DenseRanker(encoder, weaving)
+    ranker.prepare([TASK], Stopwatch())
+    run = ranker.rank(TASK, 100)
+    question = encoder.encode(["welcher?"], "query").vectors[0]
+    plain = encoder.encode(["one text", "another"], "passage").vectors @ question
+    assert question @ question > plain.max()
+    assert run.doc_ids == (("a", "b"),), "each passage once, and no fewer than there are"
+    assert run.scores == ((float(question @ question), float(plain[1])),)
 
 
 class Untouched:

@@ -8,15 +8,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from babelweave.encode.store import VectorStore, encode_collection
 from babelweave.errors import DataError, SignatureError, UsageError
 from babelweave.generate.queries import GeneratedQueries
-from babelweave.records import Encoded, Passage, Role
+from babelweave.index.dense import build_index, open_index
+from babelweave.records import Encoded, GeneratedQuery, Passage, Role
+from babelweave.weave.fusers.max import MaxFuser
 from babelweave.weave.fusers.mean import MeanFuser
+from babelweave.weave.fusers.spec import open_fuser
 from babelweave.weave.fusers.sum import SumFuser
-from babelweave.weave.stream import plan_weave, query_means, weave_collection, weave_vectors
+from babelweave.weave.stream import (
+    plan_weave,
+    query_means,
+    query_vectors,
+    uneven_numbers,
+    weave_collection,
+    weave_vectors,
+)
 from vector_cases import LetterEncoder
 
 PASSAGES = [Passage(f"d{i:02}", f"passage number {i} of many", "en") for i in range(23)]
@@ -122,15 +134,83 @@ def test_blocks_do_not_matter_and_repeats_are_encoded_once(generated: GeneratedQ
     assert one.counts["truncated_queries"] == 1, "'dieselbe frage' stands often and is encoded once"
 
 
-def test_query_means_are_enough_for_every_fuser(generated: GeneratedQueries) -> None:
+def test_query_means_are_enough_for_linear_fusers(generated: GeneratedQueries) -> None:
     doc_ids = [p.doc_id for p in PASSAGES]
     vectors = ENCODER.encode([p.content for p in PASSAGES], "passage").vectors
     means = query_means(doc_ids, generated.lookup, ENCODER, ("de", "es"), block_size=4)
     assert means.counts[:, 0].tolist() == [len(QUERIES.get(d, {}).get("de", [])) for d in doc_ids]
     for fuser in (SumFuser(alpha=0.3, language_weights={"es": 3}), MeanFuser(alpha=0.7, normalise=True)):
         woven = weave_vectors(vectors, doc_ids, generated.lookup, ENCODER, fuser, ["de", "es"])
-        from_means = fuser.fuse(vectors, means.means, means.counts, means.languages)[:, 0]
+        from_means = fuser.fuse(vectors, means.vectors, means.counts, means.languages)[:, 0]
         np.testing.assert_allclose(from_means, woven.vectors, atol=1e-5)
+
+
+def test_single_queries_are_those_of_the_stream_and_the_best_of_them_can_be_taken(
+    generated: GeneratedQueries,
+) -> None:
+    doc_ids = [p.doc_id for p in PASSAGES]
+    vectors = ENCODER.encode([p.content for p in PASSAGES], "passage").vectors
+    fuser = MaxFuser(centroids=2)
+    every = query_vectors(doc_ids, generated.lookup, ENCODER, ("de", "es"), block_size=4)
+    assert every.languages == ("de", "de", "es")
+    for languages, n in ((["de", "es"], 2), (["de", "es"], 1), (["es"], 1)):
+        some = every.first(languages, n)
+        woven = weave_vectors(vectors, doc_ids, generated.lookup, ENCODER, fuser, languages, per_language=n)
+        from_slots = fuser.fuse(vectors, some.vectors, some.counts, some.languages)
+        np.testing.assert_allclose(from_slots.reshape(len(doc_ids) * 3, -1), woven.vectors, atol=1e-5)
+
+
+@pytest.mark.parametrize("spec", ["max", "max?by=language"])
+def test_several_rows_of_a_passage_in_the_store(
+    spec: str, generated: GeneratedQueries, tmp_path: Path
+) -> None:
+    """The languages of a block differ (the first passages of shards have no queries), the rows do not."""
+    weave_collection(
+        lambda: PASSAGES,
+        generated,
+        ENCODER,
+        open_fuser(spec),
+        tmp_path / "w",
+        shard_size=1,
+        languages=["es", "de"],
+    )
+    store = VectorStore.open(tmp_path / "w", checksums=True)
+    v = store.manifest.settings["vectors_per_passage"]
+    assert store.manifest.counts["rows"] == 23 * v
+    assert list(store.doc_ids) == [p.doc_id for p in PASSAGES for _ in range(v)]
+    plain = ENCODER.encode([p.content for p in PASSAGES], "passage").vectors
+    np.testing.assert_array_equal(store.rows(range(0, 23 * v, v)), plain)
+    np.testing.assert_array_equal(store.rows(range(v)), plain[:1].repeat(v, axis=0), "d00 has no queries")
+    build_index(store, "exact", tmp_path / "i")
+    index = open_index(tmp_path / "i")
+    question = ENCODER.encode(["frage 6"], "query").vectors
+    best = (store.rows(range(23 * v)) @ question[0]).reshape(23, v).max(axis=1)
+    expected = sorted(range(23), key=lambda i: (best[i], PASSAGES[i].doc_id), reverse=True)
+    hits = index.search(question, 23)
+    assert [index.doc_ids[row] for row in hits.rows[0]] == [PASSAGES[i].doc_id for i in expected]
+
+
+class TestUnevenNumbers:
+    def test_a_sum_says_what_it_does_and_names_the_mean(self, generated: GeneratedQueries) -> None:
+        line = uneven_numbers(SumFuser(alpha=0.1), generated, ["de", "es"], None)
+        assert "1 to 3 queries" in line
+        assert line.endswith("--fuser mean --alpha 0.25"), "0.1 * 3 / (0.9 + 0.1 * 3)"
+        assert uneven_numbers(MeanFuser(), generated, ["de", "es"], None) == ""
+
+    def test_equal_numbers_are_nothing_to_say(self, generated: GeneratedQueries) -> None:
+        assert generated.numbers(["de"], 1) == (1, 1)
+        assert uneven_numbers(SumFuser(), generated, ["de"], 1) == ""
+        assert generated.numbers(["es"]) == (0, 1)
+
+    def test_a_document_in_two_row_groups_is_one(self, tmp_path: Path) -> None:
+        rows = [
+            GeneratedQuery("a", "de", 0, "x"),
+            GeneratedQuery("b", "de", 0, "x"),
+            GeneratedQuery("a", "ger", 1, "y"),
+        ]
+        table = pa.Table.from_pylist([q._asdict() for q in rows])
+        pq.write_table(table, tmp_path / "g.parquet", row_group_size=2)
+        assert GeneratedQueries.open(tmp_path / "g.parquet").numbers(["de"]) == (1, 2)
 
 
 def test_queries_of_another_collection_are_refused(generated: GeneratedQueries, tmp_path: Path) -> None:

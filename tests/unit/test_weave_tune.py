@@ -12,13 +12,14 @@ from babelweave.artifact import read_json
 from babelweave.errors import DataError, UsageError
 from babelweave.evaluate.measures import evaluate
 from babelweave.generate.queries import GeneratedQueries
+from babelweave.index.dense import build_index, open_index
 from babelweave.index.exact import ExactIndex
 from babelweave.ranking import tie_keys, to_run, top_k
 from babelweave.records import Passage, Query, Run, Scores
 from babelweave.weave.fusers.spec import open_fuser
-from babelweave.weave.stream import QueryMeans
+from babelweave.weave.stream import QueryVectors
 from babelweave.weave.tune import Dev, Tuning, encode_dev, parse_alphas, tune, write_tuning
-from vector_cases import LetterEncoder, signature
+from vector_cases import LetterEncoder, signature, write_store
 
 N, D = 30, 6
 LANG = {f"q{i}": "de" if i % 2 else "fr" for i in range(N)}
@@ -34,7 +35,7 @@ def dev(seed: int = 0) -> Dev:
     questions = means[:, 0] + 0.3 * draw.standard_normal((N, D), dtype=np.float32)
     queries = [Query(query_id, "?", lang) for query_id, lang in LANG.items()]
     doc_ids = [f"d{i}" for i in range(N)]
-    return Dev(queries, questions, doc_ids, passages, QueryMeans(("de", "ar"), means, counts), signature(D))
+    return Dev(queries, questions, doc_ids, passages, QueryVectors(("de", "ar"), means, counts), signature(D))
 
 
 QRELS = {f"q{i}": {f"d{i}": 1} for i in range(N)}
@@ -53,7 +54,7 @@ def test_every_row_is_what_fusing_and_searching_gives(fuser: str, normalise: boo
     assert [row.alpha for row in tuning.rows] == [0.0, 0.3, 0.8]
     for row in tuning.rows:
         how = open_fuser(fuser, alpha=row.alpha, language_weights=weights, normalise=normalise)
-        woven = how.fuse(data.passage_vectors, data.generated.means, data.generated.counts, ("de", "ar"))[
+        woven = how.fuse(data.passage_vectors, data.generated.vectors, data.generated.counts, ("de", "ar"))[
             :, 0
         ]
         hits = top_k(data.query_vectors @ woven.T, 100, tie_keys(data.doc_ids))
@@ -79,7 +80,7 @@ def test_an_encoder_compared_by_cosine_is_tuned_by_cosine(fuser: str) -> None:
     )
     for row in tune(data, score, fuser=fuser, alphas=[0.3, 0.8]).rows:
         woven = open_fuser(fuser, alpha=row.alpha).fuse(
-            data.passage_vectors, data.generated.means, data.generated.counts, ("de", "ar")
+            data.passage_vectors, data.generated.vectors, data.generated.counts, ("de", "ar")
         )
         index = ExactIndex(D, keys=tie_keys(data.doc_ids), cosine=True)
         index.add(woven[:, 0])
@@ -88,6 +89,40 @@ def test_an_encoder_compared_by_cosine_is_tuned_by_cosine(fuser: str) -> None:
         for lang in ("de", "fr"):
             values = [v for q, v in zip(found.query_ids, found.values, strict=True) if LANG[q] == lang]
             assert row.values["RR@10"][lang] == pytest.approx(np.mean(values))
+
+
+@pytest.mark.parametrize("spec", ["max?centroids=2", "max?by=language"])
+@pytest.mark.parametrize("cosine", [False, True])
+def test_a_fuser_of_several_rows_is_tuned_by_the_best_of_them(
+    spec: str, cosine: bool, tmp_path: Path
+) -> None:
+    """Each row is what searching an index over the rows gives."""
+    data = dev()
+    slots = QueryVectors(("de", "ar"), data.generated.vectors, np.minimum(data.generated.counts, 1))
+    data = replace(data, generated=slots, signature=signature(D, similarity="cosine" if cosine else "dot"))
+    tuning = tune(data, score, fuser=spec, alphas=[0.3, 0.8])
+    assert tuning.rows[2].values != tuning.plain.values
+    for row in tuning.rows:
+        rows = open_fuser(spec, alpha=row.alpha).fuse(
+            data.passage_vectors, slots.vectors, slots.counts, ("de", "ar")
+        )
+        v = rows.shape[1]
+        store = write_store(
+            tmp_path / f"{row.alpha}", rows.reshape(-1, D), data.doc_ids, made_by=data.signature
+        )
+        assert store.n_rows == N * v
+        build_index(store, "exact", tmp_path / f"{row.alpha}i")
+        index = open_index(tmp_path / f"{row.alpha}i")
+        run = to_run(list(LANG), index.search(data.query_vectors, N), index.doc_ids)
+        found = score(run)[0]
+        for lang in ("de", "fr"):
+            values = [v for q, v in zip(found.query_ids, found.values, strict=True) if LANG[q] == lang]
+            assert row.values["RR@10"][lang] == pytest.approx(np.mean(values))
+
+
+def test_a_fuser_that_needs_single_queries_refuses_means() -> None:
+    with pytest.raises(UsageError, match="whole=True"):
+        tune(dev(), score, fuser="max")
 
 
 def test_the_best_mean_wins_and_weights_find_the_language_that_helps() -> None:

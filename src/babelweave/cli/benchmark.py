@@ -11,6 +11,7 @@ import typer
 
 from babelweave.cli.console import DryRun, Json, Overwrite, Seed, emit, say
 from babelweave.cli.evaluate import DEFAULT_MEASURES
+from babelweave.cli.weave import Fuser
 
 if TYPE_CHECKING:
     from babelweave.evaluate.benchmarks.subsets import Tasks
@@ -46,7 +47,6 @@ PerLanguage = Annotated[
     int | None,
     typer.Option(min=1, help="Woven queries per passage and language; if not given 2, of --generated all."),
 ]
-Fuser = Annotated[str, typer.Option(help="mean, or sum as in xQG.")]
 Alpha = Annotated[float | None, typer.Option(help="Share of the queries; the fuser's default if not given.")]
 Normalise = Annotated[bool, typer.Option("--normalise", help="Scale woven vectors to length 1.")]
 Weights = Annotated[str | None, typer.Option(help="Weight of a language's queries: ar=2,de=0.5.")]

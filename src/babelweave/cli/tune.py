@@ -48,17 +48,26 @@ def run(
     from babelweave.encode.spec import open_encoder
     from babelweave.evaluate.measures import evaluate
     from babelweave.generate.queries import GeneratedQueries
-    from babelweave.weave.fusers.spec import parse_weights
+    from babelweave.weave.fusers.spec import is_linear, open_fuser, parse_weights
+    from babelweave.weave.stream import uneven_numbers
     from babelweave.weave.tune import ALPHAS, encode_dev, parse_alphas, tune, write_tuning
 
     source = Collection.open(collection, lang)
     tried = ALPHAS if alphas is None else parse_alphas(alphas)
     queries = GeneratedQueries.open(generated)
     wanted = queries.check_languages(queries.languages if languages is None else languages.split(","))
+    if uneven := uneven_numbers(open_fuser(fuser), queries, wanted, per_language):
+        say(f"warning: {uneven}")
     qrels = source.qrels(split)
     judged = [query for query in source.queries() if query.query_id in qrels]
     dev = encode_dev(
-        list(source.passages()), judged, queries, open_encoder(encoder), wanted, per_language=per_language
+        list(source.passages()),
+        judged,
+        queries,
+        open_encoder(encoder),
+        wanted,
+        per_language=per_language,
+        whole=not is_linear(fuser),
     )
     tuning = tune(
         dev,

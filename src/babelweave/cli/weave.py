@@ -13,7 +13,12 @@ Generated = Annotated[
     Path,
     typer.Option(help="Folder made by `generate`, a .parquet file, or docid -> queries as .json or .jsonl."),
 ]
-Fuser = Annotated[str, typer.Option(help="mean, or sum as in xQG.")]
+Fuser = Annotated[
+    str,
+    typer.Option(
+        help="mean; sum as in xQG; max?centroids=3&by=cluster|language keeps several rows, the best counts."
+    ),
+]
 Weights = Annotated[
     str | None, typer.Option(help="Weight of the queries of a language, 1 where absent: ar=2,de=0.5.")
 ]
@@ -28,7 +33,9 @@ def run(
     fuser: Fuser = "mean",
     alpha: Annotated[
         float | None,
-        typer.Option(help="Share of the queries, 0 to 1; if not given 0.26 for mean and 0.01 for sum."),
+        typer.Option(
+            help="Share of the queries, 0 to 1; if not given 0.26 for mean, 0.01 for sum, 0.5 for max."
+        ),
     ] = None,
     normalise: Normalise = False,
     language_weights: Weights = None,
@@ -56,8 +63,8 @@ def run(
     from babelweave.encode.spec import open_encoder
     from babelweave.encode.store import VectorStore, plan_store
     from babelweave.generate.queries import GeneratedQueries
-    from babelweave.weave.fusers.spec import idle_weights, open_fuser, parse_weights
-    from babelweave.weave.stream import plan_weave, weave_collection
+    from babelweave.weave.fusers.spec import idle_weights, open_fuser, parse_weights, vectors_per_passage
+    from babelweave.weave.stream import plan_weave, uneven_numbers, weave_collection
 
     source = Collection.open(collection, lang)
     how = open_fuser(
@@ -67,18 +74,27 @@ def run(
     wanted = queries.check_languages(queries.languages if languages is None else languages.split(","))
     if idle := idle_weights(how, wanted):
         say(idle)
+    if uneven := uneven_numbers(how, queries, wanted, per_language):
+        say(f"warning: {uneven}")
     plan = plan_weave(source.passages(), queries)
     opened = open_encoder(encoder)
-    size = plan_store(source.passages(), opened.signature.dimension)
+    v = vectors_per_passage(how, wanted)
+    size = plan_store(source.passages(), opened.signature.dimension, vectors_per_passage=v)
     held = "held in memory" if queries.in_memory else "read as a stream"
     say(
         f"{plan.n_passages} passages, {plan.n_without_queries} without queries; {queries.n_queries} queries "
         f"{held}, {plan.n_unmatched_documents} of their documents not in the collection; "
-        f"about {size.disk_bytes / 1e6:,.1f} MB on disk"
+        f"{v} vectors per passage, about {size.disk_bytes / 1e6:,.1f} MB on disk"
     )
     if dry_run:
         files = [f"{out}/{s}" for s in ("vectors-*.npy", "ids-*.parquet", "manifest.json")]
-        result = {**plan._asdict(), "disk_bytes": size.disk_bytes, "languages": wanted, "files": files}
+        result = {
+            **plan._asdict(),
+            "vectors_per_passage": v,
+            "disk_bytes": size.disk_bytes,
+            "languages": wanted,
+            "files": files,
+        }
         emit(result, as_json=as_json, text=lambda: "\n".join(files))
         return
     manifest = weave_collection(

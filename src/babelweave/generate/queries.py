@@ -75,12 +75,14 @@ class GeneratedQueries:
         n_queries, n_documents: rows, and distinct passages.
         digest: sha256 of its content.
         signature: of the generator where a manifest tells it, else {}.
+        gates: that queries were filtered by where a manifest tells them, else {}.
         in_memory: the layout (JSON) cannot be read in part and is held whole.
     """
 
     def __init__(self, path: Path, groups: _Groups, digest: str, settings: dict[str, Any]) -> None:
         self.path, self.digest = path, digest
         self.signature: dict[str, Any] = settings.get("generator", {})
+        self.gates: dict[str, Any] = settings.get("gates", {})
         self.in_memory = False
         self._groups = groups
         self._load = functools.lru_cache(maxsize=_KEPT_GROUPS)(groups.load)
@@ -152,6 +154,39 @@ class GeneratedQueries:
         wanted = np.fromiter(map(hash, doc_ids), np.int64, count=len(doc_ids))
         places = np.minimum(np.searchsorted(self._keys, wanted), len(self._keys) - 1)
         return np.asarray(self._keys[places] == wanted, dtype=np.bool_)
+
+    def numbers(self, languages: Iterable[str], per_language: int | None = None) -> tuple[int, int]:
+        """The fewest and the most queries that a passage of the file has in some languages.
+
+        A passage that lies in several row groups, as it may in a bare file, is cut at `per_language` in
+        each. Cost: doc_id and lang of every row are read.
+        """
+        wanted = pa.array(list(languages), pa.string())
+        keys: list[Int64] = []
+        counts: list[Int64] = []
+        for number in range(self._groups.n):
+            table = self._groups.load(number, ("doc_id", "lang"))
+            codes = {code: canonical(code) for code in pc.unique(table["lang"]).to_pylist()}
+            lang = pa.array([codes[code] for code in table["lang"].to_pylist()], pa.string())
+            table = pa.table(
+                {"doc_id": table["doc_id"], "n": pc.cast(pc.is_in(lang, wanted), pa.int64()), "lang": lang}
+            )
+            by_lang = table.group_by(["doc_id", "lang"]).aggregate([("n", "sum")])
+            kept = (
+                by_lang["n_sum"]
+                if per_language is None
+                else pc.min_element_wise(by_lang["n_sum"], per_language)
+            )
+            by_doc = (
+                pa.table({"doc_id": by_lang["doc_id"], "n": kept})
+                .group_by("doc_id")
+                .aggregate([("n", "sum")])
+            )
+            keys.append(np.fromiter(map(hash, by_doc["doc_id"].to_pylist()), np.int64))
+            counts.append(by_doc["n_sum"].to_numpy())
+        _, place = np.unique(np.concatenate(keys), return_inverse=True)
+        totals = np.bincount(place, weights=np.concatenate(counts))
+        return int(totals.min()), int(totals.max())
 
     def lookup(self, doc_ids: Sequence[str]) -> dict[str, dict[str, list[str]]]:
         """doc_id -> language -> queries, best first; passages without queries are absent.

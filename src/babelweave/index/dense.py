@@ -35,6 +35,7 @@ from babelweave.errors import DataError, SignatureError, UsageError
 from babelweave.index.exact import ExactIndex
 from babelweave.index.faiss import FaissIndex
 from babelweave.index.spec import refuse_unknown, spec_text
+from babelweave.protocols import Index
 from babelweave.ranking import tie_keys
 from babelweave.records import EncoderSignature, Hits, Int64
 from babelweave.spec import Spec, parse_spec
@@ -154,32 +155,45 @@ class DenseIndex:
 
     def search(self, queries: Any, k: int) -> Hits:
         """(q, d) -> the best row of each of the k best passages, in our order."""
-        if self.passages is None:
-            return self.index.search(queries, k)
-        vectors = np.asarray(queries)
-        hits = Hits(
-            np.full((len(vectors), k), -1, dtype=np.int64),
-            np.full((len(vectors), k), -np.inf, dtype=np.float32),
-        )
-        pending, n_fetched = np.arange(len(vectors)), min(2 * k, self.index.n_rows)
-        while len(pending) and k:
-            found = self.index.search(vectors[pending], n_fetched)
-            unsettled = []
-            for query, rows, scores in zip(pending.tolist(), *found, strict=True):
-                best = self._first_of_each_passage(rows)[:k]
-                hits.rows[query, : len(best)] = rows[best]
-                hits.scores[query, : len(best)] = scores[best]
-                if len(best) < k and rows[-1] >= 0 and n_fetched < self.index.n_rows:
-                    unsettled.append(query)
-            pending, n_fetched = np.array(unsettled, dtype=np.int64), min(2 * n_fetched, self.index.n_rows)
-        return hits
+        return search_passages(self.index, self.passages, queries, k)
 
-    def _first_of_each_passage(self, rows: Int64) -> Int64:
-        """Places in `rows` (best first) where a passage comes up for the first time."""
-        assert self.passages is not None
-        found = rows[rows >= 0]
-        _, first = np.unique(self.passages[found], return_index=True)
-        return np.sort(first)
+
+def search_passages(index: Index, passages: Int64 | None, queries: Any, k: int) -> Hits:
+    """The best row of each of the k best passages, where a passage may have several rows.
+
+    More rows than k are fetched, and twice as many again for questions that met fewer than k passages,
+    so that fewer than k come back only where the index finds no more.
+
+    Args:
+        passages: int64 (n,): passage number of each row; None where each row is a passage of its own.
+        queries: (q, d).
+    """
+    if passages is None:
+        return index.search(queries, k)
+    vectors = np.asarray(queries)
+    hits = Hits(
+        np.full((len(vectors), k), -1, dtype=np.int64),
+        np.full((len(vectors), k), -np.inf, dtype=np.float32),
+    )
+    pending, n_fetched = np.arange(len(vectors)), min(2 * k, index.n_rows)
+    while len(pending) and k:
+        found = index.search(vectors[pending], n_fetched)
+        unsettled = []
+        for query, rows, scores in zip(pending.tolist(), *found, strict=True):
+            best = _first_of_each_passage(rows, passages)[:k]
+            hits.rows[query, : len(best)] = rows[best]
+            hits.scores[query, : len(best)] = scores[best]
+            if len(best) < k and rows[-1] >= 0 and n_fetched < index.n_rows:
+                unsettled.append(query)
+        pending, n_fetched = np.array(unsettled, dtype=np.int64), min(2 * n_fetched, index.n_rows)
+    return hits
+
+
+def _first_of_each_passage(rows: Int64, passages: Int64) -> Int64:
+    """Places in `rows` (best first) where a passage comes up for the first time."""
+    found = rows[rows >= 0]
+    _, first = np.unique(passages[found], return_index=True)
+    return np.sort(first)
 
 
 def _index(spec: Spec, store: VectorStore, keys: Int64) -> ExactIndex | FaissIndex:

@@ -28,6 +28,8 @@ from babelweave.errors import DataError, UsageError
 from babelweave.generate.queries import GeneratedQueries
 from babelweave.protocols import Encoder, Fuser
 from babelweave.records import Bool, Float32, Int64, Passage
+from babelweave.weave.fusers.mean import alpha_mean
+from babelweave.weave.fusers.spec import vectors_per_passage
 
 BLOCK_SIZE = 256
 """Passages fused together: 256 with 35 queries of 384 dimensions are 14 MB of vectors."""
@@ -46,17 +48,30 @@ class Woven(NamedTuple):
     counts: Mapping[str, int]
 
 
-class QueryMeans(NamedTuple):
-    """Mean query vector per passage and language; all that a sweep over alpha and weights needs.
+class QueryVectors(NamedTuple):
+    """The vectors of generated queries as a fuser takes them, encoded once for any number of fusions.
 
-    A fuser takes `means` as generated vectors and `counts` as mask (`fusers.arrays.pool`).
+    A slot holds one query, or the mean of several (`query_means`); `counts` then goes where a mask would
+    (`fusers.arrays.pool`).
     """
 
     languages: tuple[str, ...]
-    means: Float32
-    """(n, l, d); zero where there is no query."""
+    """(g,) of each slot; those of a language lie together, best first."""
+    vectors: Float32
+    """(n, g, d); zero where there is no query."""
     counts: Int64
-    """(n, l): queries behind each mean."""
+    """(n, g): queries behind each slot."""
+
+    def first(self, languages: Sequence[str], per_language: int) -> QueryVectors:
+        """The best queries of some languages: what encoding only those would have given."""
+        kept = [
+            slot
+            for lang in languages
+            for slot in [i for i, of in enumerate(self.languages) if of == lang][:per_language]
+        ]
+        return QueryVectors(
+            tuple(self.languages[i] for i in kept), self.vectors[:, kept], self.counts[:, kept]
+        )
 
 
 class WeavePlan(NamedTuple):
@@ -100,11 +115,13 @@ def weave_collection(
         The manifest, with counts `passages`, `rows`, `truncated` (passages), `queries`,
         `truncated_queries`, `passages_without_queries`, and `queries.<lang>` for each language.
     Raises:
-        UsageError: a language without queries, `per_language` below 1, or the folder is in use.
+        UsageError: a language without queries, `per_language` below 1, filtered queries with a fuser that
+            needs equal numbers of them (`uneven_numbers`), or the folder is in use.
         DataError: none of the generated queries belongs to the collection, or `store` is of other passages
             or of another encoder; and as `build_store`.
     """
     wanted = check_request(generated, languages, per_language)
+    uneven_numbers(fuser, generated, wanted, per_language)
     plan_weave(passages(), generated)
     stored = None if store is None else StoredVectors(store, passages(), encoder.signature)
 
@@ -124,6 +141,7 @@ def weave_collection(
     settings = {
         "role": "passage",
         "fuser": dict(fuser.settings),
+        "vectors_per_passage": vectors_per_passage(fuser, wanted),
         "languages": list(wanted),
         "per_language": per_language,
         "generated": generated.digest,
@@ -155,6 +173,30 @@ def check_request(
     if per_language is not None and per_language < 1:
         raise UsageError(f"{per_language} queries per language: must be at least 1")
     return generated.check_languages(generated.languages if languages is None else languages)
+
+
+def uneven_numbers(
+    fuser: Fuser, generated: GeneratedQueries, languages: Sequence[str], per_language: int | None
+) -> str:
+    """One line where a fuser moves passages with more queries further and their numbers differ. Else "".
+
+    Raises:
+        UsageError: they differ because the queries were filtered: then the fuser is not what was meant.
+    Cost: for such a fuser alone, ids and languages of all the queries are read.
+    """
+    if not getattr(fuser, "counts_queries", False):
+        return ""
+    fewest, most = generated.numbers(languages, per_language)
+    if fewest == most:
+        return ""
+    same = alpha_mean(fuser.settings["alpha"], most)
+    line = (
+        f"passages have {fewest} to {most} queries, and fuser {fuser.name} moves those with more of them "
+        f"further; the mean form moves all alike: --fuser mean --alpha {same:.2g}"
+    )
+    if generated.gates:
+        raise UsageError(f"{generated.path} was filtered: {line}")
+    return line
 
 
 def plan_weave(passages: Iterable[Passage], generated: GeneratedQueries) -> WeavePlan:
@@ -221,8 +263,11 @@ def query_means(
     *,
     per_language: int | None = None,
     block_size: int = BLOCK_SIZE,
-) -> QueryMeans:
-    """Encode the queries once for any number of fusions. Memory: n l d float32."""
+) -> QueryVectors:
+    """One slot per language, the mean of its queries: enough for a fuser that is `linear`.
+
+    Memory: n l d float32, for l languages.
+    """
     n, d = len(doc_ids), encoder.signature.dimension
     means = np.zeros((n, len(languages), d), dtype=np.float32)
     counts = np.zeros((n, len(languages)), dtype=np.int64)
@@ -235,7 +280,39 @@ def query_means(
             counts[start : start + len(ids), i] = n_here
             total = block.generated[:, slots].sum(axis=1)
             means[start : start + len(ids), i] = total / np.maximum(n_here, 1)[:, None]
-    return QueryMeans(tuple(languages), means, counts)
+    return QueryVectors(tuple(languages), means, counts)
+
+
+def query_vectors(
+    doc_ids: Sequence[str],
+    lookup: Lookup,
+    encoder: Encoder,
+    languages: Sequence[str],
+    *,
+    per_language: int | None = None,
+    block_size: int = BLOCK_SIZE,
+) -> QueryVectors:
+    """One slot per query, for any fuser and any smaller number of queries (`QueryVectors.first`).
+
+    Memory: twice n g d float32 while the blocks are joined; 10,000 passages with 35 queries of 384
+    dimensions are 2 x 540 MB.
+    """
+    blocks = [
+        _encode_block(doc_ids[start : start + block_size], lookup, encoder, languages, per_language)
+        for start in range(0, len(doc_ids), block_size)
+    ]
+    width = {lang: max((b.languages.count(lang) for b in blocks), default=1) for lang in languages}
+    slots = tuple(lang for lang in languages for _ in range(width[lang]))
+    vectors = np.zeros((len(doc_ids), len(slots), encoder.signature.dimension), dtype=np.float32)
+    counts = np.zeros(vectors.shape[:2], dtype=np.int64)
+    for start, block in zip(range(0, len(doc_ids), block_size), blocks, strict=True):
+        rows = slice(start, start + len(block.mask))
+        for lang in languages:
+            here, there = slots.index(lang), block.languages.index(lang)
+            n_here = block.languages.count(lang)
+            vectors[rows, here : here + n_here] = block.generated[:, there : there + n_here]
+            counts[rows, here : here + n_here] = block.mask[:, there : there + n_here]
+    return QueryVectors(slots, vectors, counts)
 
 
 class _Block(NamedTuple):
@@ -254,16 +331,17 @@ def _encode_block(
     languages: Sequence[str],
     per_language: int | None,
 ) -> _Block:
-    """Slots of a language lie together; there are as many as the passage with the most queries needs."""
+    """Slots of a language lie together, as many as the passage with the most queries needs, and at least
+    one, so that a fuser with a row per language keeps as many rows in every block."""
     found = lookup(doc_ids)
     held = [
         {lang: found[doc_id].get(lang, ())[:per_language] for lang in languages} if doc_id in found else {}
         for doc_id in doc_ids
     ]
     slots = tuple(
-        lang for lang in languages for _ in range(max((len(h.get(lang, ())) for h in held), default=0))
+        lang for lang in languages for _ in range(max((len(h.get(lang, ())) for h in held), default=0) or 1)
     )
-    first_slot = {lang: slots.index(lang) for lang in set(slots)}
+    first_slot = {lang: slots.index(lang) for lang in languages}
     texts: dict[str, int] = {}
     places: list[tuple[int, int, int]] = []
     counts = dict.fromkeys(_count_names(languages), 0)

@@ -1,9 +1,9 @@
 """Choosing alpha and language weights on development questions, without encoding or indexing again.
 
-Scores are linear in the vectors: with a fuser that does not normalise, the scores of any alpha are
+Scores are linear in the vectors: with a `linear` fuser that does not normalise, the scores of any alpha are
 (1 - alpha) S_p + alpha S_g, where S_p are the scores of the plain passages and S_g those of the fuser at
-alpha = 1. With `normalise`, and with an encoder that compares by cosine, they are not, and every alpha is
-fused and scored again.
+alpha = 1. With another fuser, with `normalise`, and with an encoder that compares by cosine, they are not,
+and every alpha is fused and scored again. Where a fuser keeps several rows of a passage, the best counts.
 
 This module ranks; how a run is judged is the caller's `score`.
 """
@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 
-from babelweave import registry
 from babelweave.artifact import Manifest, seal, write_folder, write_json
 from babelweave.errors import DataError, UsageError
 from babelweave.generate.queries import GeneratedQueries
@@ -27,7 +26,8 @@ from babelweave.protocols import Encoder, Fuser
 from babelweave.ranking import tie_keys, to_run, top_k
 from babelweave.records import EncoderSignature, Float32, Passage, Query, Run, Scores
 from babelweave.weave.fusers.arrays import check_alpha, unit_rows
-from babelweave.weave.stream import QueryMeans, check_request, plan_weave, query_means
+from babelweave.weave.fusers.spec import is_linear, open_fuser
+from babelweave.weave.stream import QueryVectors, check_request, plan_weave, query_means, query_vectors
 
 KIND = "tuning"
 
@@ -96,7 +96,7 @@ class Dev:
     doc_ids: Sequence[str]
     passage_vectors: Float32
     """(n, d)"""
-    generated: QueryMeans
+    generated: QueryVectors
     signature: EncoderSignature
     """Of the encoder; says whether passages are ranked by inner product or by cosine."""
 
@@ -109,9 +109,12 @@ def encode_dev(
     languages: Sequence[str],
     *,
     per_language: int | None = None,
+    whole: bool = False,
 ) -> Dev:
-    """Encode all that a sweep needs, once: passages, questions, and the mean of the generated queries.
+    """Encode all that a sweep needs, once: passages, questions, and the generated queries.
 
+    Args:
+        whole: keep every query, as a fuser that is not `linear` needs; else their means per language.
     Raises:
         UsageError: a language without queries, or `per_language` below 1.
         DataError: none of the generated queries belongs to a passage.
@@ -119,12 +122,13 @@ def encode_dev(
     wanted = check_request(generated, languages, per_language)
     plan_weave(passages, generated)
     doc_ids = [p.doc_id for p in passages]
+    gather = query_vectors if whole else query_means
     return Dev(
         queries,
         encoder.encode([q.text for q in queries], "query").vectors,
         doc_ids,
         encoder.encode([p.content for p in passages], "passage").vectors,
-        query_means(doc_ids, generated.lookup, encoder, wanted, per_language=per_language),
+        gather(doc_ids, generated.lookup, encoder, wanted, per_language=per_language),
         encoder.signature,
     )
 
@@ -155,31 +159,33 @@ def tune(
 
     Args:
         score: a run to one `Scores` per measure; the mean over question languages of the first one decides.
-        fuser: registry name; it must take `alpha`, `language_weights` and `normalise`.
+        fuser: SPEC; one that is not `linear` needs a `dev` encoded with `whole`.
         alphas: in [0, 1]; 0, the plain passages, is always added.
         language_weights: of the sweep over alpha; 1 where absent.
         search_weights: then try `WEIGHTS` for one generated language after the other, keeping what helps.
             Chosen on few questions, such weights fit them by chance too: report on others.
     Raises:
-        UsageError: an alpha outside [0, 1], an unknown fuser.
+        UsageError: an alpha outside [0, 1], an unknown fuser, or means where it needs single queries.
         DataError: no questions, or `score` gives nothing.
-    Cost: two products (q, d) x (d, n) and a top-k per alpha; memory n l d for the means, and a bounded
-        part of the score matrices.
+    Cost: two products (q, d) x (d, n) and a top-k per alpha; v products where scores are not linear.
+        Memory beside `dev`: a bounded part of the score matrices, and the woven rows.
     """
     if not dev.queries:
         raise DataError("no development questions to tune on")
-    make = registry.load("fuser", fuser)
+    by_means = is_linear(fuser)
+    if not by_means and dev.generated.counts.max(initial=0) > 1:
+        raise UsageError(f"fuser {fuser} looks at single queries, not at means; encode_dev(..., whole=True)")
 
     def with_weights(weights: Mapping[str, float]) -> Callable[[float], Fuser]:
-        return lambda alpha: make(alpha=alpha, language_weights=weights, normalise=normalise)
+        return lambda alpha: open_fuser(fuser, alpha=alpha, language_weights=weights, normalise=normalise)
 
     swept = sorted({0.0, *map(check_alpha, alphas)})
     weights = dict(language_weights or {})
-    linear = not normalise and not dev.signature.by_cosine
+    linear = by_means and not normalise and not dev.signature.by_cosine
     rows = list(_sweep(dev, score, with_weights(weights), swept, weights, linear=linear))
     plain, measures = rows[0], tuple(rows[0].values)
     best = max(rows, key=lambda row: (row.values[measures[0]]["mean"], -row.alpha))
-    for lang in dev.generated.languages if search_weights and best.alpha > 0 else ():
+    for lang in dict.fromkeys(dev.generated.languages) if search_weights and best.alpha > 0 else ():
         for weight in WEIGHTS:
             tried = {**best.language_weights, lang: weight}
             if weight == best.language_weights.get(lang, 1.0):
@@ -221,11 +227,12 @@ def _sweep(
     runs: dict[float, list[Run]] = defaultdict(list)
     keys = tie_keys(dev.doc_ids)
     ends = {a: _fused(dev, fuser_at(a)) for a in ((0.0, 1.0) if linear else alphas)}
-    size = max(1, _CHUNK_SCORES // max(1, len(dev.doc_ids)))
+    n_rows = max(1, *(len(rows) for rows in ends.values()))
+    size = max(1, _CHUNK_SCORES // n_rows)
     for start in range(0, len(dev.queries), size):
         chunk = dev.query_vectors[start : start + size]
         query_ids = [q.query_id for q in dev.queries[start : start + size]]
-        parts = {a: chunk @ vectors.T for a, vectors in ends.items()}
+        parts = {a: _best_row(chunk @ rows.T, len(dev.doc_ids)) for a, rows in ends.items()}
         for alpha in alphas:
             scores = (1 - alpha) * parts[0.0] + alpha * parts[1.0] if linear else parts[alpha]
             runs[alpha].append(to_run(query_ids, top_k(scores, _DEPTH, keys), dev.doc_ids))
@@ -233,14 +240,21 @@ def _sweep(
         yield Row(alpha, dict(weights), _by_language(score(_joined(runs[alpha])), dev.queries))
 
 
-def _fused(dev: Dev, fuser: Fuser) -> Any:
-    _, means, counts = dev.generated
-    fused = fuser.fuse(dev.passage_vectors, means, counts, dev.generated.languages)
-    if fused.shape[1] != 1:
-        raise UsageError(f"fuser {fuser.name} keeps {fused.shape[1]} vectors per passage; tune takes one")
-    vectors = np.asarray(fused[:, 0], dtype=np.float32)
+def _fused(dev: Dev, fuser: Fuser) -> Float32:
+    """float32 (n * v, d), the rows of a passage together."""
+    languages, queries, counts = dev.generated
+    fused = fuser.fuse(dev.passage_vectors, queries, counts, languages)
+    rows = np.asarray(fused, dtype=np.float32).reshape(-1, dev.passage_vectors.shape[1])
     # A question's own length moves all its scores alike, so the rows are all that cosine has to divide.
-    return unit_rows(vectors) if dev.signature.by_cosine else vectors
+    return np.asarray(unit_rows(rows)) if dev.signature.by_cosine else rows
+
+
+def _best_row(scores: Float32, n_passages: int) -> Float32:
+    """(q, n * v) -> (q, n): the best of the v rows of each passage."""
+    if scores.shape[1] == n_passages:
+        return scores
+    best: Float32 = scores.reshape(len(scores), n_passages, -1).max(axis=2)
+    return best
 
 
 def _joined(runs: Sequence[Run]) -> Run:

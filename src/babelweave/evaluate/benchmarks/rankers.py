@@ -13,10 +13,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
+
 from babelweave.errors import UsageError
 from babelweave.generate.queries import GeneratedQueries
 from babelweave.generate.run import check_languages
 from babelweave.index.bm25 import fit_bm25
+from babelweave.index.dense import search_passages
 from babelweave.index.exact import ExactIndex
 from babelweave.protocols import Encoder, Fuser, Generator
 from babelweave.ranking import tie_keys, to_run
@@ -104,6 +107,52 @@ class Weaving:
         return lambda _: queries
 
 
+class EncodedTasks:
+    """The distinct passages and questions of some subsets, each encoded once.
+
+    Attributes:
+        passages: in the order of their vectors.
+        vectors: float32 (n, d) of the passages.
+        counts: truncated texts.
+    """
+
+    def __init__(self, subsets: Sequence[Subset], encoder: Encoder, watch: Stopwatch) -> None:
+        self.passages = list(dict.fromkeys(p for s in subsets for p in s.passages))
+        self.cosine = encoder.signature.by_cosine
+        self.counts: dict[str, int] = {}
+        questions = list(dict.fromkeys(q.text for s in subsets for q in s.queries))
+        self._passages = {p: i for i, p in enumerate(self.passages)}
+        self._questions = {q: i for i, q in enumerate(questions)}
+        with watch.stage("encode passages"):
+            self.vectors = self._encode(encoder, [p.content for p in self.passages], "passage")
+        with watch.stage("encode questions"):
+            self._question_vectors = self._encode(encoder, questions, "query")
+
+    @property
+    def doc_ids(self) -> list[str]:
+        return [p.doc_id for p in self.passages]
+
+    def _encode(self, encoder: Encoder, texts: list[str], role: Role) -> Float32:
+        vectors, n_truncated = encoder.encode(texts, role)
+        self.counts[f"truncated, {role}"] = n_truncated
+        return vectors
+
+    def rank(self, subset: Subset, rows: Float32, depth: int) -> Run:
+        """The run of a subset by exact search.
+
+        Args:
+            rows: float32 (n, v, d), the rows of every passage; the best of a passage counts.
+        """
+        _, v, d = rows.shape
+        doc_ids = [p.doc_id for p in subset.passages for _ in range(v)]
+        index = ExactIndex(d, keys=tie_keys(doc_ids), cosine=self.cosine)
+        index.add(rows[[self._passages[p] for p in subset.passages]].reshape(-1, d))
+        questions = self._question_vectors[[self._questions[q.text] for q in subset.queries]]
+        passages = np.arange(len(doc_ids)) // v if v > 1 else None
+        hits = search_passages(index, passages, questions, min(depth, len(subset.passages)))
+        return to_run([q.query_id for q in subset.queries], hits, doc_ids)
+
+
 class DenseRanker:
     """Exact inner-product search over plain or woven vectors.
 
@@ -115,10 +164,8 @@ class DenseRanker:
     def __init__(self, encoder: Encoder, weaving: Weaving | None = None) -> None:
         self._encoder, self._weaving = encoder, weaving
         self.counts: dict[str, int] = {}
-        self._passages: dict[Passage, int] = {}
-        self._questions: dict[str, int] = {}
-        self._passage_vectors: Float32
-        self._question_vectors: Float32
+        self._tasks: EncodedTasks
+        self._rows: Float32
 
     @property
     def signature(self) -> dict[str, Any]:
@@ -130,54 +177,31 @@ class DenseRanker:
 
     def prepare(self, subsets: Sequence[Subset], watch: Stopwatch) -> None:
         """Encode every distinct passage and question of the subsets once, and weave."""
-        passages = list(dict.fromkeys(p for s in subsets for p in s.passages))
-        questions = list(dict.fromkeys(q.text for s in subsets for q in s.queries))
-        self._passages = {p: i for i, p in enumerate(passages)}
-        self._questions = {q: i for i, q in enumerate(questions)}
-        with watch.stage("encode passages"):
-            self._passage_vectors = self._encode([p.content for p in passages], "passage")
-        with watch.stage("encode questions"):
-            self._question_vectors = self._encode(questions, "query")
+        self._tasks = EncodedTasks(subsets, self._encoder, watch)
+        self._rows = self._tasks.vectors[:, None]
+        self.counts.update(self._tasks.counts)
         if self._weaving:
             with watch.stage("generate"):
-                lookup = self._weaving.lookup(passages)
+                lookup = self._weaving.lookup(self._tasks.passages)
             with watch.stage("weave"):
-                self._weave(self._weaving, [p.doc_id for p in passages], lookup)
+                self._weave(self._weaving, lookup)
 
-    def _encode(self, texts: list[str], role: Role) -> Float32:
-        vectors, n_truncated = self._encoder.encode(texts, role)
-        self.counts[f"truncated, {role}"] = n_truncated
-        return vectors
-
-    def _weave(self, weaving: Weaving, doc_ids: Sequence[str], lookup: Lookup) -> None:
+    def _weave(self, weaving: Weaving, lookup: Lookup) -> None:
         woven = weave_vectors(
-            self._passage_vectors,
-            doc_ids,
+            self._tasks.vectors,
+            self._tasks.doc_ids,
             lookup,
             self._encoder,
             weaving.fuser,
             weaving.languages,
             per_language=weaving.per_language,
         )
-        if len(woven.vectors) != len(doc_ids):
-            v = len(woven.vectors) // len(doc_ids)
-            raise UsageError(
-                f"fuser {weaving.fuser.name} keeps {v} vectors per passage; a benchmark takes one"
-            )
-        self._passage_vectors = woven.vectors
+        n, d = self._tasks.vectors.shape
+        self._rows = woven.vectors.reshape(n, -1, d)
         self.counts.update(woven.counts)
 
     def rank(self, subset: Subset, depth: int) -> Run:
-        doc_ids = [p.doc_id for p in subset.passages]
-        index = ExactIndex(
-            self._passage_vectors.shape[1],
-            keys=tie_keys(doc_ids),
-            cosine=self._encoder.signature.by_cosine,
-        )
-        index.add(self._passage_vectors[[self._passages[p] for p in subset.passages]])
-        questions = self._question_vectors[[self._questions[q.text] for q in subset.queries]]
-        hits = index.search(questions, min(depth, len(doc_ids)))
-        return to_run([q.query_id for q in subset.queries], hits, doc_ids)
+        return self._tasks.rank(subset, self._rows, depth)
 
 
 class Bm25Ranker:

@@ -14,6 +14,7 @@ from babelweave.generate.queries import GeneratedQueries
 from babelweave.generate.spec import open_generator
 from babelweave.protocols import Generator
 from babelweave.weave.fusers.spec import idle_weights, open_fuser
+from babelweave.weave.stream import uneven_numbers
 
 PER_LANGUAGE = 2
 """Queries of the packaged generator per passage and language; other numbers were not tried. xQG released
@@ -87,8 +88,9 @@ class System:
             raise UsageError("give --generator or --generated, not both")
         source: GeneratedQueries | Generator
         per_language = self.per_language
-        if self.generated is not None:
-            source = GeneratedQueries.open(self.generated)
+        stored = GeneratedQueries.open(self.generated) if self.generated is not None else None
+        if stored is not None:
+            source = stored
         else:
             source = open_generator(self.generator or "lexical")
             per_language = PER_LANGUAGE if per_language is None else per_language
@@ -108,4 +110,6 @@ class System:
         )
         if idle := idle_weights(fuser, languages):
             say(idle)
+        if stored and (line := uneven_numbers(fuser, stored, languages, per_language)):
+            say(f"warning: {line}")
         return Weaving(source, fuser, languages, per_language, self.seed)

@@ -55,10 +55,14 @@ def pool(generated: Any, mask: Any, languages: Sequence[str], weights: Mapping[s
         languages: (g,) canonical codes.
     """
     xp = namespace(generated)
-    weight_g = like([weights.get(lang, 1.0) for lang in languages], generated)
-    weight_ng = like(mask, generated) * weight_g
+    weight_ng = weights_of(mask, languages, weights, generated)
     present = xp.where(weight_ng[..., None] != 0, generated, 0.0)
     return Pooled((present * weight_ng[..., None]).sum(1), weight_ng.sum(1)[:, None])
+
+
+def weights_of(mask: Any, languages: Sequence[str], weights: Mapping[str, float], generated: Any) -> Any:
+    """(n, g): the weight of each generated vector, its mask times that of its language."""
+    return like(mask, generated) * like([weights.get(lang, 1.0) for lang in languages], generated)
 
 
 def full_precision(values: Any) -> Any:
@@ -75,6 +79,11 @@ def like(values: Any, reference: Any) -> Any:
     import torch
 
     return torch.as_tensor(values, dtype=reference.dtype, device=reference.device)
+
+
+def constant(values: Any) -> Any:
+    """The values without their history: what is decided from them has no gradient."""
+    return values if isinstance(values, np.ndarray) else values.detach()
 
 
 def namespace(values: Any) -> ModuleType:

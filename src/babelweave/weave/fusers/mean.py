@@ -55,6 +55,8 @@ class MeanFuser:
     language_weights: Mapping[str, float] = field(default_factory=dict)
     normalise: bool = False
     name: ClassVar[str] = "mean"
+    linear: ClassVar[bool] = True
+    """As in `SumFuser`."""
 
     def __post_init__(self) -> None:
         check_alpha(self.alpha)

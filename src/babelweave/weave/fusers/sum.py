@@ -30,6 +30,10 @@ class SumFuser:
     language_weights: Mapping[str, float] = field(default_factory=dict)
     normalise: bool = False
     name: ClassVar[str] = "sum"
+    linear: ClassVar[bool] = True
+    """Linear in the vectors, up to `normalise`; a mean per language and its count stand for the queries."""
+    counts_queries: ClassVar[bool] = True
+    """A passage with more queries is moved further (`weave.stream.uneven_numbers`)."""
 
     def __post_init__(self) -> None:
         check_alpha(self.alpha)
