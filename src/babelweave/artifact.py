@@ -449,9 +449,11 @@ class ShardWriter:
         write_json(self.folder / f"shard-{shard:05d}.json", marker)
         self._markers[shard] = marker
 
-    def finish(self, inputs: Mapping[str, str] | None = None) -> Manifest:
+    def finish(self, inputs: Mapping[str, str] | None = None, others: Iterable[str] = ()) -> Manifest:
         """Write the manifest, then remove the plan and the markers.
 
+        Args:
+            others: names of files in the folder that belong to it beside the shards.
         Raises:
             DataError: a shard of the sequence 0..n is missing, or more were made by an earlier run than
                 the source now holds.
@@ -463,7 +465,7 @@ class ShardWriter:
                 "it has changed since this run began. Pass --overwrite to start anew"
             )
         counts: dict[str, int] = {}
-        files: dict[str, Mapping[str, Any]] = {}
+        files: dict[str, Mapping[str, Any]] = {**describe_files(self.folder, others)}
         for shard in sorted(self._markers):
             marker = self._markers[shard]
             files |= marker["files"]

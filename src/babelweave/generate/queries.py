@@ -13,6 +13,7 @@ these columns (`rank` and `score` may be missing), and the layout of the xQG ref
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +60,7 @@ class _Groups:
 
     n: int
     load: Callable[[int, tuple[str, ...]], pa.Table]
-    """Number and columns to a table without empty cells."""
+    """Number and columns to a table; only scores may be empty."""
 
 
 class GeneratedQueries:
@@ -118,14 +119,15 @@ class GeneratedQueries:
         """
         if path.is_dir():
             manifest = read_manifest(path, KIND)
-            files = [inside(path, name) for name in sorted(manifest.files)]
+            files = [inside(path, name) for name in sorted(manifest.files) if name.endswith(".parquet")]
             return cls(path, _parquet_groups(files), manifest.digest(), dict(manifest.settings))
         if path.suffix == ".parquet":
             return cls(path, _parquet_groups([path]), digest_file(path), {})
         if path.name.endswith((".json", ".jsonl", ".jsonl.gz")):
             with reading(path):
                 table = _table(_reference_rows(path))
-            opened = cls(path, _Groups(1, lambda _, columns: table.select(columns)), digest_file(path), {})
+            groups = _Groups(1, lambda _, columns: _typed(table, columns, path, 0))
+            opened = cls(path, groups, digest_file(path), {})
             opened.in_memory = True
             return opened
         raise DataError(
@@ -161,32 +163,22 @@ class GeneratedQueries:
         A passage that lies in several row groups, as it may in a bare file, is cut at `per_language` in
         each. Cost: doc_id and lang of every row are read.
         """
-        wanted = pa.array(list(languages), pa.string())
-        keys: list[Int64] = []
-        counts: list[Int64] = []
-        for number in range(self._groups.n):
-            table = self._groups.load(number, ("doc_id", "lang"))
-            codes = {code: canonical(code) for code in pc.unique(table["lang"]).to_pylist()}
-            lang = pa.array([codes[code] for code in table["lang"].to_pylist()], pa.string())
-            table = pa.table(
-                {"doc_id": table["doc_id"], "n": pc.cast(pc.is_in(lang, wanted), pa.int64()), "lang": lang}
-            )
-            by_lang = table.group_by(["doc_id", "lang"]).aggregate([("n", "sum")])
-            kept = (
-                by_lang["n_sum"]
-                if per_language is None
-                else pc.min_element_wise(by_lang["n_sum"], per_language)
-            )
-            by_doc = (
-                pa.table({"doc_id": by_lang["doc_id"], "n": kept})
-                .group_by("doc_id")
-                .aggregate([("n", "sum")])
-            )
-            keys.append(np.fromiter(map(hash, by_doc["doc_id"].to_pylist()), np.int64))
-            counts.append(by_doc["n_sum"].to_numpy())
-        _, place = np.unique(np.concatenate(keys), return_inverse=True)
-        totals = np.bincount(place, weights=np.concatenate(counts))
+        wanted = frozenset(languages)
+        parts = [self._numbers(number, wanted, per_language) for number in range(self._groups.n)]
+        _, place = np.unique(np.concatenate([keys for keys, _ in parts]), return_inverse=True)
+        totals = np.bincount(place, weights=np.concatenate([counts for _, counts in parts]))
         return int(totals.min()), int(totals.max())
+
+    def _numbers(self, number: int, wanted: frozenset[str], per_language: int | None) -> tuple[Int64, Int64]:
+        """Hash and number of queries of each passage of a row group."""
+        table = self._groups.load(number, ("doc_id", "lang"))
+        counts: Counter[tuple[str, str]] = Counter(zip(*(c.to_pylist() for c in table.columns), strict=True))
+        totals: Counter[str] = Counter()
+        for (doc_id, lang), n in counts.items():
+            n_kept = n if per_language is None else min(n, per_language)
+            totals[doc_id] += n_kept if canonical(lang) in wanted else 0
+        keys = np.fromiter(map(hash, totals), np.int64, count=len(totals))
+        return keys, np.fromiter(totals.values(), np.int64, count=len(totals))
 
     def lookup(self, doc_ids: Sequence[str]) -> dict[str, dict[str, list[str]]]:
         """doc_id -> language -> queries, best first; passages without queries are absent.
@@ -194,22 +186,34 @@ class GeneratedQueries:
         Raises:
             DataError: a file was cut or changed since it was opened.
         """
+        found: dict[str, dict[str, list[tuple[int, str]]]] = {}
+        for doc_id, lang, rank, query in self._matching(doc_ids, _COLUMNS):
+            found.setdefault(doc_id, {}).setdefault(canonical(lang), []).append((rank, query))
+        return {
+            doc_id: {lang: [q for _, q in sorted(ranked, key=_rank)] for lang, ranked in by_lang.items()}
+            for doc_id, by_lang in found.items()
+        }
+
+    def rows(self, doc_ids: Sequence[str]) -> list[GeneratedQuery]:
+        """The queries of some passages with all that is known of them: by passage, language, then rank."""
+        place = {doc_id: i for i, doc_id in enumerate(doc_ids)}
+        found = [
+            GeneratedQuery(doc_id, canonical(lang), rank, query, score)
+            for doc_id, lang, rank, query, score in self._matching(doc_ids, tuple(SCHEMA.names))
+        ]
+        return sorted(found, key=lambda q: (place[q.doc_id], q.lang, q.rank))
+
+    def _matching(self, doc_ids: Sequence[str], columns: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
+        """The rows of some passages as they lie; only row groups that hold one are decoded."""
         wanted = np.fromiter(map(hash, doc_ids), np.int64, count=len(doc_ids))
         low = np.searchsorted(self._keys, wanted, side="left")
         high = np.searchsorted(self._keys, wanted, side="right")
         numbers = {int(g) for a, b in zip(low, high, strict=True) for g in self._group_of[a:b]}
         value_set = pa.array(list(dict.fromkeys(doc_ids)), pa.string())
-        found: dict[str, dict[str, list[tuple[int, str]]]] = {}
         for number in sorted(numbers):
-            table = self._load(number, _COLUMNS)
+            table = self._load(number, columns)
             table = table.filter(pc.is_in(table["doc_id"], value_set=value_set))
-            rows = zip(*(table[c].to_pylist() for c in _COLUMNS), strict=True)
-            for doc_id, lang, rank, query in rows:
-                found.setdefault(doc_id, {}).setdefault(canonical(lang), []).append((rank, query))
-        return {
-            doc_id: {lang: [q for _, q in sorted(ranked, key=_rank)] for lang, ranked in by_lang.items()}
-            for doc_id, by_lang in found.items()
-        }
+            yield from zip(*(table[c].to_pylist() for c in columns), strict=True)
 
 
 def _rank(ranked: tuple[int, str]) -> int:
@@ -260,8 +264,10 @@ def _typed(table: pa.Table, columns: tuple[str, ...], path: Path, before: int) -
     """The columns in our types; without ranks, rows rank as they lie in the file, after `before` others."""
     if "rank" in columns and "rank" not in table.column_names:
         table = table.append_column("rank", pa.array(range(before, before + table.num_rows), pa.int64()))
+    if "score" in columns and "score" not in table.column_names:
+        table = table.append_column("score", pa.nulls(table.num_rows, pa.float32()))
     for name in columns:
-        if table[name].null_count:
+        if name != "score" and table[name].null_count:
             raise DataError(f"{path}: column {name!r} has empty cells; every query needs it")
     schema = pa.schema([SCHEMA.field(name).with_nullable(True) for name in columns])
     try:
