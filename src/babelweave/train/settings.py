@@ -37,7 +37,7 @@ def _pattern(text: str) -> str:
 Pattern = Annotated[str, AfterValidator(_pattern)]
 
 
-class _Checked(Strict):
+class Checked(Strict):
     """A section whose fields may contradict each other; every contradiction is told at once."""
 
     @model_validator(mode="after")
@@ -50,7 +50,7 @@ class _Checked(Strict):
         return iter(())
 
 
-class Optimisation(_Checked):
+class Optimisation(Checked):
     """How the weights move, and when the run logs, evaluates and saves."""
 
     epochs: PositiveFloat | None = None
@@ -121,7 +121,7 @@ class Optimisation(_Checked):
         return math.ceil(self.epochs * max(math.ceil(n_batches / self.gradient_accumulation), 1))
 
 
-class Batches(_Checked):
+class Batches(Checked):
     """Which examples stand in a batch together, and so are each other's negatives."""
 
     languages: Literal["mixed", "single", "hybrid"] = "mixed"
@@ -156,7 +156,7 @@ class Lora(Strict):
     alpha: PositiveFloat = 16.0
     """The adapters' output is scaled by alpha / r."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    target_modules: str | tuple[str, ...] = "all-linear"
-    """Ends of module names, or all linear layers."""
+    target_modules: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+    """Last parts of module names, or all linear layers."""
     trained: tuple[str, ...] = ()
-    """Ends of names of modules trained in full beside the adapters, for instance word_embeddings."""
+    """Last parts of names of modules trained in full beside the adapters, for instance word_embeddings."""
