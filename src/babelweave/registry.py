@@ -37,6 +37,20 @@ TABLE: dict[str, dict[str, Entry]] = {
             "babelweave.generate.lexical:LexicalGenerator",
             "salient terms put into another language with a lexicon; no model",
         ),
+        "seq2seq": Entry(
+            "babelweave.generate.seq2seq:Seq2SeqGenerator",
+            "seq2seq:FOLDER_OR_ID: T5, mT5, umT5 or mBART of Hugging Face",
+        ),
+        "ctranslate2": Entry(
+            "babelweave.generate.ctranslate2:CTranslate2Generator",
+            "ctranslate2:FOLDER: the same models converted, in int8 on a CPU",
+            "ctranslate2",
+        ),
+        "chat": Entry(
+            "babelweave.generate.chat:ChatGenerator",
+            "chat:MODEL?url=...: any OpenAI-compatible /v1/chat/completions endpoint",
+            "openai",
+        ),
     },
     "fuser": {
         "max": Entry(
@@ -94,7 +108,13 @@ TABLE: dict[str, dict[str, Entry]] = {
         "tico19": Entry("babelweave.data.parallel.sentences:TICO19", "TICO-19: COVID-19 texts, in order"),
         "xor-tydi": Entry("babelweave.data.parallel.questions:XOR_TYDI", "XOR-TyDi: questions, by people"),
     },
-    "training": {},
+    "training": {
+        "retriever": Entry(
+            "babelweave.train.retriever:Retriever",
+            "a bi-encoder trained by contrast on questions and passages",
+            "train",
+        ),
+    },
     "benchmark": {
         "mlqa": Entry(
             "babelweave.evaluate.benchmarks.mlqa:read",

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from babelweave.data import english_pool, mkqa, mlqa, squad, tevatron, tydi, xor, xquad
+from babelweave.data.exclusions import EXCLUSIONS
 from babelweave.errors import DataError, UsageError
 from babelweave.records import Passage, Query
 
@@ -374,16 +375,18 @@ def test_english_pool(tmp_path: Path) -> None:
         path = tmp_path / "tydiqa-goldp" / f"tydiqa.goldp.en.{split}.json"
         path.write_text(squad_json((f"tydi {split}", [qa("english-1-1", "?", "x")])), encoding="utf-8")
     nq = {
+        "question": "?",
+        "answers": ["x"],
         "ctxs": [
             {"title": "N", "text": "gold", "isgold": True},
             {"title": "N", "text": "no", "isgold": False},
-        ]
+        ],
     }
     write_lines(tmp_path / "nq-open-oracle" / "nq-open-oracle.jsonl.gz", nq)
     (tmp_path / "mlqa").mkdir()
     with zipfile.ZipFile(tmp_path / "mlqa" / "MLQA_V1.zip", "w") as archive:
         archive.writestr("dev-context-en-question-de.json", squad_json(("mlqa", [qa("q", "?", "x")])))
-    write_lines(tmp_path / english_pool.LEAKS, {"sha1": hashlib.sha1(b"leaked").hexdigest()})
+    write_lines(tmp_path / EXCLUSIONS, {"sha1": hashlib.sha1(b"leaked").hexdigest()})
 
     whole = english_pool.read_pool(tmp_path, exclude_leaks=False)
     pool = english_pool.read_pool(tmp_path)

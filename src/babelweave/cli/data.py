@@ -1,20 +1,24 @@
-"""`babelweave data`: list what can be read, prepare a collection, describe it, validate it."""
+"""`babelweave data`: list what can be read, prepare a collection, describe it, validate it, find leaks."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from babelweave.cli.console import DryRun, Json, Out, Overwrite, emit, say
-from babelweave.errors import DataError
+from babelweave.cli.console import DryRun, Json, Out, Overwrite, emit, progress, say
+from babelweave.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from babelweave.data.leaks import LeakReport
 
 app = typer.Typer(
     name="data",
-    help="Collections: list the data sets that can be read, prepare, describe and validate a folder.",
+    help="Collections: list the data sets that can be read, prepare, describe and validate a folder; "
+    "find evaluation texts in training data.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -139,6 +143,72 @@ def validate_collection(folder: Folder, lang: Lang = None, as_json: Json = False
     emit(result, as_json=as_json, text=lambda: _problems(result))
     if found.n_problems:
         raise DataError(f"{folder}: {found.n_problems} problems")
+
+
+@app.command("leaks")
+def check_leaks(
+    training: Annotated[
+        list[str],
+        typer.Argument(help="Sources of `parallel` or `relevance` by name, or collection folders."),
+    ],
+    against: Annotated[
+        list[str] | None,
+        typer.Option(help="Evaluation sets by name, or collection folders; repeat it. Default: all by name."),
+    ] = None,
+    root: Annotated[
+        Path | None, typer.Option(envvar="BABELWEAVE_DATA", help="Folder that the named sources lie in.")
+    ] = None,
+    threshold: Annotated[float, typer.Option(help="Overlap of 8-grams that makes a leak.")] = 0.2,
+    excepted: Annotated[
+        list[Path] | None,
+        typer.Option("--except", help="Exclusion list: its texts are let pass, and shown; repeat it."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write what is found as an exclusion list (.jsonl).")
+    ] = None,
+    dry_run: DryRun = False,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Look for evaluation questions and passages in training data; exit code 3 when there are some.
+
+    Every text of a training source is compared: with the questions as they stand, with the passages by
+    8-grams (16 letters of Chinese and Japanese, 32 of Thai, Lao, Khmer, Burmese), as a fraction of the
+    shorter text. Evaluation sets by name: mlqa-dev, mlqa-test, squad-dev, xor-dev, xquad-r.
+
+    Example: babelweave data leaks squad tydi tatoeba --against mlqa-dev --against xquad-r
+    """
+    from babelweave.data.exclusions import read_exclusions
+    from babelweave.data.leaks import check_recipe_leaks, write_exclusions
+
+    if out is not None and out.exists() and not overwrite:
+        raise UsageError(f"{out} exists; choose another --out or pass --overwrite")
+    listed = {sha1 for path in excepted or () for sha1 in read_exclusions(path)}
+    report = check_recipe_leaks(
+        training, root, against, threshold=threshold, exceptions=listed, progress=progress
+    )
+    written = 0
+    if out is not None and not dry_run:
+        written = write_exclusions(out, report.leaks)
+    result = {
+        "checked": {name: checked._asdict() for name, checked in report.checked.items()},
+        "leaks": [leak._asdict() for leak in report.leaks],
+        "excepted": [leak._asdict() for leak in report.excepted],
+        "exclusion_list": {"file": out, "rows": written} if out is not None else None,
+    }
+    emit(result, as_json=as_json, text=lambda: _leaks(report))
+    if report.leaks:
+        raise DataError(f"{len(report.exclusions)} training texts hold evaluation texts")
+
+
+def _leaks(report: LeakReport) -> str:
+    lines = [
+        f"{name}: {checked.n_texts} texts, {checked.n_short} of them too short for 8-grams"
+        for name, checked in report.checked.items()
+    ]
+    lines += [f"leak: {leak}" for leak in report.leaks]
+    lines += [f"excepted: {leak}" for leak in report.excepted]
+    return "\n".join([*lines, f"{len(report.leaks)} leaks, {len(report.excepted)} excepted"])
 
 
 def _entry(row: dict[str, Any]) -> str:

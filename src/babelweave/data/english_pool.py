@@ -12,15 +12,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from babelweave.data import mlqa, tydi
+from babelweave.data import mlqa, nq, tydi
 from babelweave.data.archive import Archive
 from babelweave.data.dataset import Card, Dataset, Request
+from babelweave.data.exclusions import EXCLUSIONS, read_exclusions
 from babelweave.data.lines import file_objects
 from babelweave.data.squad import read_squad_jsonl, text_sha1
 from babelweave.errors import DataError
 from babelweave.records import Passage
-
-LEAKS = "leak_exclusions.jsonl.gz"
 
 
 class Text(NamedTuple):
@@ -38,7 +37,7 @@ def read_pool(root: Path, *, exclude_leaks: bool = True) -> Dataset:
     Raises:
         DataError: a source is missing or broken, or the exclusion list is.
     """
-    leaks = _leaks(root / LEAKS) if exclude_leaks else frozenset()
+    leaks = read_exclusions(root / EXCLUSIONS) if exclude_leaks else {}
     pool: dict[str, Passage] = {}
     counts: Counter[str] = Counter()
     for source, read in SOURCES.items():
@@ -55,15 +54,6 @@ def read_pool(root: Path, *, exclude_leaks: bool = True) -> Dataset:
                 pool[sha1] = Passage(f"{source}-{sha1[:20]}", text, "en", title)
                 counts[source] += 1
     return Dataset(list(pool.values()), [], {}, dict(counts))
-
-
-def _leaks(path: Path) -> frozenset[str]:
-    found = set()
-    for where, row in file_objects(path):
-        if not isinstance(row.get("sha1"), str):
-            raise DataError(f"{where}: no sha1; expected rows of {{eval, pool, why, overlap, title, sha1}}")
-        found.add(row["sha1"])
-    return frozenset(found)
 
 
 def _squad(split: str) -> Callable[[Path], Iterator[Text]]:
@@ -107,10 +97,8 @@ def _tydi(root: Path) -> Iterator[Text]:
 
 
 def _nq(root: Path) -> Iterator[Text]:
-    for where, row in file_objects(root / "nq-open-oracle" / "nq-open-oracle.jsonl.gz"):
-        for passage in row.get("ctxs", ()):
-            if passage.get("isgold"):
-                yield _text(passage, where)
+    for paragraph in nq.read_paragraphs(root / "nq-open-oracle" / "nq-open-oracle.jsonl.gz"):
+        yield Text(paragraph.context, paragraph.title)
 
 
 def _mlqa(root: Path) -> Iterator[Text]:
@@ -139,7 +127,7 @@ def _dataset(request: Request) -> Dataset:
 CARD = Card(
     licence="CC BY-SA 3.0 and 4.0, Apache 2.0; each passage that of the source in its id",
     languages="en",
-    layout=f"folder with squad, wiki-vital-en, multihop, tydiqa-goldp, nq-open-oracle, mlqa and {LEAKS}",
+    layout=f"folder with squad, wiki-vital-en, multihop, tydiqa-goldp, nq-open-oracle, mlqa and {EXCLUSIONS}",
     options=("keep_leaks",),
     read=_dataset,
 )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Container, Iterable, Iterator
 from pathlib import Path
 
 from babelweave import registry
 from babelweave.data.languages import canonical
 from babelweave.data.overlap import question_key
-from babelweave.data.parallel.pairs import Counts, Languages, Pair, ParallelCard
-from babelweave.data.squad import text_id
+from babelweave.data.parallel.pairs import Counts, Line, Pair, ParallelCard
+from babelweave.data.squad import text_id, text_sha1
 from babelweave.errors import UsageError
 
 MAX_CHARACTERS = 1000
@@ -47,6 +47,7 @@ def read_parallel(
     root: Path,
     languages: Collection[str] | None = None,
     *,
+    exclude: Container[str] = (),
     max_characters: int = MAX_CHARACTERS,
 ) -> Pairs:
     """The pairs of one source, in the same order every time.
@@ -55,6 +56,7 @@ def read_parallel(
         name: of the registry's kind `parallel`.
         root: the data folder; a source lies in its own folder below it.
         languages: only these; those that the source does not have give nothing.
+        exclude: sha1 of texts whose pairs are dropped (`leaks.LeakReport.exclusions`, or a list of them).
         max_characters: a longer English text or translation is dropped, with its pair.
     Raises:
         UsageError: an unknown source or language code.
@@ -65,17 +67,18 @@ def read_parallel(
     counts: Counts = Counter()
     if max_characters < 1:
         raise UsageError(f"max_characters is {max_characters}, expected at least 1")
-    return Pairs(_checked(name, source, root / source.folder, wanted, max_characters, counts), counts)
+    lines = source.read(root / source.folder, wanted, counts)
+    if wanted is not None:
+        lines = (line for line in lines if line.lang in wanted)
+    return Pairs(_checked(name, lines, exclude, max_characters, counts), counts)
 
 
 def _checked(
-    name: str, source: ParallelCard, folder: Path, languages: Languages, max_characters: int, counts: Counts
+    name: str, lines: Iterable[Line], exclude: Container[str], max_characters: int, counts: Counts
 ) -> Iterator[Pair]:
     seen: set[tuple[str, str, str]] = set()
     groups: dict[str, str] = {}
-    for line in source.read(folder, languages, counts):
-        if languages is not None and line.lang not in languages:
-            continue
+    for line in lines:
         english, text = line.english.strip(), line.text.strip()
         if not english or not text:
             counts["blank dropped"] += 1
@@ -85,6 +88,8 @@ def _checked(
             counts[f"longer than {max_characters} characters dropped"] += 1
         elif (english, line.lang, text) in seen:
             counts["repeated dropped"] += 1
+        elif text_sha1(english) in exclude or text_sha1(text) in exclude:
+            counts["excluded as leaks dropped"] += 1
         else:
             seen.add((english, line.lang, text))
             group = groups.get(english) or groups.setdefault(english, group_id(english))
