@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from babelweave.errors import DataError, UsageError
-from babelweave.index.bm25 import Bm25Index, build_bm25, open_bm25, tokens
+from babelweave.data.words import terms
+from babelweave.index.bm25 import Bm25Index, build_bm25, open_bm25
 from babelweave.records import Passage
 
 
@@ -43,19 +44,19 @@ def _index(folder: Path, *texts: str, spec: str = "bm25") -> Bm25Index:
         ("", []),
     ],
 )
-def test_tokens(text: str, expected: list[str]) -> None:
-    assert tokens(text) == expected
+def test_terms(text: str, expected: list[str]) -> None:
+    assert terms(text) == expected
 
 
 def test_a_cluster_of_marks_is_never_cut() -> None:
     """Thai vowels and tones stay with their consonant: three graphemes, two pairs."""
-    assert tokens("ที่นี่ก็") == ["ที่นี่", "นี่ก็"]
+    assert terms("ที่นี่ก็") == ["ที่นี่", "นี่ก็"]
 
 
-def test_equal_texts_in_other_normal_forms_give_the_same_tokens() -> None:
+def test_equal_texts_in_other_normal_forms_give_the_same_terms() -> None:
     decomposed = unicodedata.normalize("NFD", "Việt")
     assert decomposed != "Việt"
-    assert tokens(decomposed) == tokens("Việt")
+    assert terms(decomposed) == terms("Việt")
 
 
 def test_scores_follow_lucenes_formula(tmp_path: Path) -> None:

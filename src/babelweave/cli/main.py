@@ -18,8 +18,10 @@ from babelweave.cli import (
     demo,
     encode,
     evaluate,
+    filter,  # noqa: A004
     generate,
     index,
+    inspect,
     report,
     search,
     train,
@@ -59,6 +61,8 @@ def root(
 
 app.add_typer(data.app, name="data")
 app.command("generate")(generate.run)
+app.command("inspect")(inspect.run)
+app.command("filter")(filter.run)
 app.command("encode")(encode.run)
 app.command("weave")(weave.run)
 app.command("tune")(tune.run)

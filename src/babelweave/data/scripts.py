@@ -56,6 +56,26 @@ class Scripts:
         raise DataError(f"{text!r} is in the script of none of {', '.join(self._languages)}")
 
 
+def script_share(text: str, lang: str) -> float:
+    """The share of a text's letters that are of a script its language is written in; 0 without a letter.
+
+    Raises:
+        UsageError: an unknown language.
+    """
+    every, own = _letters_of(lang)
+    n_letters = len(every.findall(text))
+    return len(own.findall(text)) / n_letters if n_letters else 0.0
+
+
+@cache
+def _letters_of(lang: str) -> tuple[Any, Any]:
+    """(any letter, a letter of the language's scripts)."""
+    import regex
+
+    own = "".join(rf"\p{{Script={part}}}" for name in scripts(lang) for part in _PARTS.get(name, (name,)))
+    return regex.compile(r"\p{L}"), regex.compile(rf"[\p{{L}}&&[{own}]]", regex.V1)
+
+
 @cache
 def _letters(script: str) -> Any:
     import regex

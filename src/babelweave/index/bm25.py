@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from babelweave.artifact import Manifest, read_manifest, seal, write_folder
+from babelweave.data.words import terms
 from babelweave.errors import DataError, UsageError
 from babelweave.index.spec import number, refuse_unknown, spec_text
 from babelweave.ranking import tie_keys, top_k
@@ -26,35 +24,6 @@ TOKENISER = "nfkc-casefold words; bigrams of graphemes in scripts without spaces
 _IDS = "ids.parquet"
 _K1, _B = 1.5, 0.75  # bm25s's defaults (Lù 2024, arXiv:2407.03618)
 _SCORES_AT_ONCE = 8_388_608  # 32 MiB of float32 scores
-
-
-@cache
-def _words() -> Any:
-    import regex
-
-    spaceless = r"[\p{Han}\p{Hiragana}\p{Katakana}ー\p{Bopomofo}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
-    return regex.compile(
-        rf"(?P<run>{spaceless}(?:{spaceless}|\p{{M}})*)|(?:(?!{spaceless})[\p{{L}}\p{{M}}\p{{N}}])+"
-    )
-
-
-def tokens(text: str) -> list[str]:
-    """The terms of a text in any script, in order.
-
-    Words are runs of letters, marks and digits after NFKC and case folding. Where a script writes no
-    spaces (Chinese, Japanese, Thai, Lao, Khmer, Burmese) a run becomes its overlapping pairs of
-    graphemes, as Lucene's CJK analyser does; a run of one grapheme stays whole.
-    """
-    import regex
-
-    found = []
-    for match in _words().finditer(unicodedata.normalize("NFKC", text).casefold()):
-        if match["run"] is None:
-            found.append(match[0])
-            continue
-        graphemes = regex.findall(r"\X", match[0])
-        found += ["".join(pair) for pair in pairwise(graphemes)] or graphemes
-    return found
 
 
 @dataclass(frozen=True)
@@ -91,7 +60,7 @@ class Bm25Index:
     def _scores(self, texts: Sequence[str]) -> Float32:
         scores = np.zeros((len(texts), self.n_rows), dtype=np.float32)
         for row, text in zip(scores, texts, strict=True):
-            known = self._scorer.get_tokens_ids(tokens(text))
+            known = self._scorer.get_tokens_ids(terms(text))
             if known:
                 row[:] = self._scorer.get_scores_from_ids(known)
         scores[scores <= 0] = -np.inf
@@ -116,7 +85,7 @@ def fit_bm25(passages: Iterable[Passage], spec: str = "bm25") -> Bm25Index:
     vocabulary: dict[str, int] = {}
     for passage in passages:
         doc_ids.append(passage.doc_id)
-        corpus.append([vocabulary.setdefault(t, len(vocabulary)) for t in tokens(passage.content)])
+        corpus.append([vocabulary.setdefault(t, len(vocabulary)) for t in terms(passage.content)])
     if len(set(doc_ids)) < len(doc_ids):
         raise DataError("a doc_id comes twice in the collection; `babelweave data validate` lists them")
     if not vocabulary:

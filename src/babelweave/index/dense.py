@@ -37,7 +37,7 @@ from babelweave.index.faiss import FaissIndex
 from babelweave.index.spec import refuse_unknown, spec_text
 from babelweave.protocols import Index
 from babelweave.ranking import tie_keys
-from babelweave.records import EncoderSignature, Hits, Int64
+from babelweave.records import EncoderSignature, Float32, Hits, Int64
 from babelweave.spec import Spec, parse_spec
 
 KIND = "index"
@@ -156,6 +156,10 @@ class DenseIndex:
     def search(self, queries: Any, k: int) -> Hits:
         """(q, d) -> the best row of each of the k best passages, in our order."""
         return search_passages(self.index, self.passages, queries, k)
+
+    def score(self, queries: Any, query_of: Int64, rows: Int64) -> Float32:
+        """(m,): the scores of pairs (queries[query_of[i]], row rows[i]), as a search would report them."""
+        return self.index.rows.score(self.index.rows.check_queries(queries), query_of, rows)
 
 
 def search_passages(index: Index, passages: Int64 | None, queries: Any, k: int) -> Hits:
