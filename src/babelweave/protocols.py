@@ -41,8 +41,9 @@ class Generator(Protocol):
     def generate(self, passages: Sequence[Passage], lang: str, n: int, seed: int) -> list[list[str]]:
         """At most n distinct questions per passage, best first; fewer where it finds no more.
 
-        The result for a passage depends on (passage, lang, n, seed) and the generator alone, never on
-        the other passages of the call.
+        The same call of the same generator gives the same questions. What a passage gets depends on
+        (passage, lang, n, seed) alone, unless the generator's docstring says that the other passages of
+        the call matter; a run asks for whole shards, so that even then the collection alone decides.
         """
         ...
 

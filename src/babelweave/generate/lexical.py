@@ -72,6 +72,7 @@ class LexicalGenerator:
         if not isinstance(lexicon, Lexicon):
             lexicon = Lexicon.open(default_lexicon() if lexicon is None else Path(lexicon))
         self._lexicon, self._form, self._n_terms, self._n_topic = lexicon, form, terms, topic
+        self._totals: Counter[str] = Counter()
         self._sentences = functools.lru_cache(maxsize=4096)(self._read_sentences)
 
     @property
@@ -96,7 +97,13 @@ class LexicalGenerator:
         """
         if lang not in self.languages:
             raise UsageError(f"the lexicon has no language {lang!r}; {nearest(lang, self.languages)}")
+        self._totals.update(self.account(passages, lang))
         return [self._queries(passage, lang, n, seed) for passage in passages]
+
+    @property
+    def totals(self) -> Mapping[str, int]:
+        """The sums of `account` over all calls of `generate`."""
+        return self._totals
 
     def account(self, passages: Sequence[Passage], lang: str) -> Mapping[str, int]:
         """Distinct terms of the passages, and how many have no form in `lang` and are left out."""

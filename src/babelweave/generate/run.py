@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Generator as Stream
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -11,34 +13,35 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from babelweave.artifact import Manifest, ShardWriter, digest_texts
 from babelweave.data.languages import canonical
 from babelweave.errors import DataError, UsageError, nearest
+from babelweave.generate.plan import GenerationPlan, plan
 from babelweave.generate.queries import KIND, write_queries
+from babelweave.generate.shard import Made, Order, make_queries
+from babelweave.generate.workers import make_in_processes
 from babelweave.protocols import Generator
-from babelweave.records import GeneratedQuery, Passage
+from babelweave.records import Passage
 
 SHARD_SIZE = 1024
 """Passages of a shard: asked for in one call per language, and lost at most by a kill."""
+
+JOURNAL = "answers.journal"
 
 Progress = Callable[[Iterable[Passage], str, int | None], Iterable[Passage]]
 
 
 @runtime_checkable
-class Accountant(Protocol):
-    """A generator that can also say what it could not do."""
+class Journalling(Protocol):
+    """A generator whose answers are too dear to lose with an unfinished shard."""
 
-    def account(self, passages: Sequence[Passage], lang: str) -> Mapping[str, int]:
-        """name -> count over these passages, for instance terms without a translation."""
+    def journal(self, path: Path) -> contextlib.AbstractContextManager[None]:
+        """Within, answers are kept in `path` as they come, and those it holds are not asked for again."""
         ...
 
 
-class GenerationPlan(NamedTuple):
-    """What a run will write, known before it starts."""
-
-    n_passages: int
-    n_queries: int
-    """Asked for; a generator may find fewer."""
-    n_shards: int
-    disk_bytes: int
-    """Extrapolated from the first passages."""
+class _Shard(NamedTuple):
+    number: int
+    source: str
+    """Digest of the passages."""
+    passages: Sequence[Passage]
 
 
 def generate_queries(
@@ -50,10 +53,15 @@ def generate_queries(
     *,
     seed: int = 0,
     shard_size: int = SHARD_SIZE,
+    workers: int = 1,
+    reopen: Callable[[], Generator] | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Manifest:
     """Write at most `per_language` queries per passage and language; killed, it resumes to the same bytes.
+
+    A shard is a run of passages of the collection, asked for in one call per language. What is written
+    depends on the collection, the settings and the seed, never on the number of workers or on kills.
 
     Args:
         passages: streamed once, in the order in which the vectors will be woven.
@@ -61,20 +69,33 @@ def generate_queries(
         languages: codes of any source; each must be among the generator's.
         folder: where; absent, empty, or holding the unfinished queries of the same call.
         seed: of all that is random.
+        shard_size: passages of a shard.
+        workers: processes that generate; each holds the generator in memory.
+        reopen: opens the generator in a worker, `functools.partial(open_generator, spec)` for instance.
     Returns:
-        The manifest; its counts are `passages`, and per language `asked`, `kept`, `dropped` (blank or
-        repeated), `passages_without`, and what the generator itself counts, each as `name.lang`.
+        The manifest; its counts are `passages`, `passages_without_words`, and per language `asked`, `kept`,
+        `dropped` (blank or repeated), `passages_without`, and what the generator itself counts, each as
+        `name.lang`.
     Raises:
-        UsageError: an unknown language, no language, `per_language` below 1, or a folder of something else.
-        DataError: no passages, or (on resume) other passages than before.
+        UsageError: an unknown language, no language, a number below 1, workers that cannot open the
+            generator, or a folder of something else.
+        DataError: no passages, a text that is not valid Unicode, or (on resume) other passages than before.
     """
-    wanted = check_languages(generator, languages)
-    if per_language < 1 or shard_size < 1:
-        raise UsageError(f"{per_language} queries per language, shards of {shard_size}: must be at least 1")
+    order = Order(check_languages(generator, languages), per_language, seed)
+    if min(per_language, shard_size, workers) < 1:
+        raise UsageError(
+            f"{per_language} queries per language, shards of {shard_size}, {workers} workers: each at least 1"
+        )
+    if workers > 1 and isinstance(generator, Journalling):
+        raise UsageError(
+            f"{workers} workers: this generator asks many passages at a time itself (concurrency)"
+        )
+    if workers > 1 and reopen is None:
+        raise UsageError(f"{workers} workers: pass `reopen`, which opens the generator in each of them")
     shards = _shards(passages if progress is None else progress(passages, "generating", None), shard_size)
     settings = {
         "generator": dict(generator.signature),
-        "languages": list(wanted),
+        "languages": list(order.languages),
         "per_language": per_language,
         "seed": seed,
         "shard_size": shard_size,
@@ -83,12 +104,17 @@ def generate_queries(
     if first is None:
         raise DataError(f"{folder}: nothing to generate for, the source holds no passages")
     writer = ShardWriter(folder, KIND, settings, overwrite=overwrite)
-    for number, shard in enumerate(chain([first], shards)):
-        source = digest_texts(text for p in shard for text in (p.doc_id, p.lang, p.content))
-        if writer.done(number, source):
-            continue
-        queries, counts = _generate(shard, generator, wanted, per_language, seed)
-        writer.write(number, source, {"queries.parquet": partial(write_queries, queries=queries)}, counts)
+    todo = (shard for shard in chain([first], shards) if not writer.done(shard.number, shard.source))
+    made = (
+        _one_by_one(todo, generator, order, folder / JOURNAL)
+        if workers == 1 or reopen is None
+        else make_in_processes(((s, s.passages) for s in todo), reopen, order, workers)
+    )
+    with contextlib.closing(made):
+        for shard, (queries, counts) in made:
+            files = {"queries.parquet": partial(write_queries, queries=queries)}
+            writer.write(shard.number, shard.source, files, counts)
+    (folder / JOURNAL).unlink(missing_ok=True)
     return writer.finish()
 
 
@@ -99,26 +125,16 @@ def plan_generation(
     per_language: int,
     *,
     shard_size: int = SHARD_SIZE,
-    sample: int = 32,
+    workers: int = 1,
 ) -> GenerationPlan:
-    """Count the passages and extrapolate the bytes from the queries of the first `sample` of them.
+    """Passages, queries, bytes, hours and tokens of a run, from a try of about two seconds; see `plan`.
 
     Raises:
         UsageError: a language the generator does not write.
         DataError: no passages.
     """
-    wanted = check_languages(generator, languages)
-    stream = iter(passages)
-    head = list(islice(stream, sample))
-    if not head:
-        raise DataError("nothing to generate for, the source holds no passages")
-    queries, _ = _generate(head, generator, wanted, per_language, seed=0)
-    sample_bytes = sum(len(f"{q.doc_id}{q.lang}{q.query}".encode()) for q in queries)
-    n = len(head) + sum(1 for _ in stream)
-    ratio = 0.4  # what zstd leaves of short multilingual texts with repeated ids, to about a factor 1.5
-    return GenerationPlan(
-        n, n * len(wanted) * per_language, -(-n // shard_size), round(sample_bytes / len(head) * n * ratio)
-    )
+    order = Order(check_languages(generator, languages), per_language, 0)
+    return plan(passages, generator, order, shard_size=shard_size, workers=workers)
 
 
 def check_languages(generator: Generator, languages: Iterable[str]) -> tuple[str, ...]:
@@ -136,39 +152,22 @@ def check_languages(generator: Generator, languages: Iterable[str]) -> tuple[str
     return wanted
 
 
-def _generate(
-    shard: Sequence[Passage], generator: Generator, languages: Sequence[str], n: int, seed: int
-) -> tuple[list[GeneratedQuery], dict[str, int]]:
-    """The queries of a shard, passage by passage, then language, then rank; and its counts."""
-    counts = {"passages": len(shard)}
-    kept: list[dict[str, list[str]]] = [{} for _ in shard]
-    for lang in languages:
-        lists = generator.generate(shard, lang, n, seed)
-        if len(lists) != len(shard):
-            raise DataError(f"the generator gave {len(lists)} lists for {len(shard)} passages")
-        n_given = 0
-        for place, queries in zip(kept, lists, strict=True):
-            n_given += len(queries)
-            place[lang] = list(dict.fromkeys(q for q in map(str.strip, queries) if q))[:n]
-        n_kept = sum(len(place[lang]) for place in kept)
-        counts |= {
-            f"asked.{lang}": len(shard) * n,
-            f"kept.{lang}": n_kept,
-            f"dropped.{lang}": n_given - n_kept,
-            f"passages_without.{lang}": sum(not place[lang] for place in kept),
-        }
-        if isinstance(generator, Accountant):
-            counts |= {f"{k}.{lang}": v for k, v in generator.account(shard, lang).items()}
-    rows = [
-        GeneratedQuery(p.doc_id, lang, rank, query)
-        for p, place in zip(shard, kept, strict=True)
-        for lang in languages
-        for rank, query in enumerate(place[lang])
-    ]
-    return rows, counts
+def _one_by_one(
+    todo: Iterable[_Shard], generator: Generator, order: Order, journal: Path
+) -> Stream[tuple[_Shard, Made], None, None]:
+    """In this process; the journal of a shard goes when the shard has been written."""
+    for shard in todo:
+        kept = generator.journal(journal) if isinstance(generator, Journalling) else contextlib.nullcontext()
+        with kept:
+            yield shard, make_queries(shard.passages, generator, order)
+        journal.unlink(missing_ok=True)
 
 
-def _shards(passages: Iterable[Passage], size: int) -> Iterator[list[Passage]]:
+def _shards(passages: Iterable[Passage], size: int) -> Iterator[_Shard]:
     stream = iter(passages)
+    number = 0
     while shard := list(islice(stream, size)):
-        yield shard
+        yield _Shard(
+            number, digest_texts(text for p in shard for text in (p.doc_id, p.lang, p.content)), shard
+        )
+        number += 1
