@@ -21,7 +21,7 @@ from babelweave.evaluate.token_recall import LIMITS
 
 REFERENCE = Path(__file__).parent / "reference"
 WIDTH = 100
-PLURALS = {"index": "indexes"}
+PLURALS = {"index": "indexes", "parallel": "parallel texts", "relevance": "training questions"}
 NOTE = "<!-- Written by docs/generate.py; do not edit. -->\n"
 
 

@@ -88,7 +88,7 @@ def _checked(
             counts[f"longer than {max_characters} characters dropped"] += 1
         elif (english, line.lang, text) in seen:
             counts["repeated dropped"] += 1
-        elif text_sha1(english) in exclude or text_sha1(text) in exclude:
+        elif exclude and (text_sha1(english) in exclude or text_sha1(text) in exclude):
             counts["excluded as leaks dropped"] += 1
         else:
             seen.add((english, line.lang, text))
