@@ -1,0 +1,211 @@
+"""`kind = "retriever"`: a bi-encoder trained by contrast, on sentence-transformers' trainer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from datasets import Dataset
+
+from babelweave.encode.transformer import TransformerEncoder
+from babelweave.errors import DataError
+from babelweave.recipe import Progress, Recipe, Trained, TrainingPlan
+from babelweave.records import Role
+from babelweave.train.batches import batch_arguments, count_batches
+from babelweave.train.dev import open_dev
+from babelweave.train.folder import TrainingFolder
+from babelweave.train.groups import GroupCollator, Groups, Redraw, to_datasets
+from babelweave.train.lora import add_lora, merge_lora
+from babelweave.train.losses import ContrastiveLoss
+from babelweave.train.rows import RowPool
+from babelweave.train.run import run_trainer, seeded
+from babelweave.train.saved import write_model
+from babelweave.train.sections import Data, DevData, Loss, Model, Negatives
+from babelweave.train.settings import Batches, Lora, Optimisation
+from babelweave.train.sources import digests, read_data
+from babelweave.train.trainers import EncoderTrainer, arguments
+
+logger = logging.getLogger(__name__)
+
+_SAMPLE = 1000
+"""Texts per role tokenised beforehand, to say how long they are."""
+
+
+class Retriever(Recipe):
+    """A recipe of contrastive training."""
+
+    kind: Literal["retriever"]
+    model: Model
+    data: Data
+    loss: Loss = Loss()
+    negatives: Negatives = Negatives()
+    batches: Batches = Batches()
+    optimisation: Optimisation
+    lora: Lora | None = None
+    dev: DevData | None = None
+
+    def plan(self) -> TrainingPlan:
+        """Read the data and open the base model; nothing is written."""
+        ready = self._prepare()
+        n_steps = self.optimisation.n_steps(ready.counts["batches"])
+        per_step = self.optimisation.batch_size * self.optimisation.gradient_accumulation
+        tokens = _tokens_per_example(ready.collator, self.optimisation.batch_size, self.optimisation.seed)
+        return TrainingPlan(ready.counts["examples"], n_steps, round(n_steps * per_step * tokens))
+
+    def train(self, folder: Path, *, overwrite: bool = False, progress: Progress | None = None) -> Trained:
+        """Train and save in the layout every tool of the field opens; see `Recipe.train`."""
+        ready = self._prepare()
+        encoder = ready.encoder
+        dev = open_dev(self.dev, self.data.root, encoder) if self.dev else None
+        inputs = {"base": encoder.signature.digest, **digests(ready.pool)}
+        run = TrainingFolder(folder, self, inputs, overwrite=overwrite)
+        with seeded(self.optimisation.seed):
+            if self.lora is not None:
+                encoder.model[0].model = add_lora(encoder.model[0].model, self.lora)
+            trainer = EncoderTrainer(
+                model=encoder.model,
+                args=arguments(self.optimisation, run, **batch_arguments(self.batches, ready.data)),
+                train_dataset=ready.data,
+                loss=self._loss(encoder),
+                data_collator=ready.collator,
+                callbacks=[Redraw(ready.collator.groups)],
+            )
+            outcome = run_trainer(trainer, run, self.optimisation, dev=dev, progress=progress)
+        logger.info(
+            "%d of %d wrong candidates were left out as possible answers",
+            trainer.loss.n_masked,
+            trainer.loss.n_candidates,
+        )
+        encoder.model[0].model = merge_lora(encoder.model[0].model)
+        return run.finish(lambda path: _save(encoder, path), outcome, ready.counts)
+
+    def _prepare(self) -> _Ready:
+        pool = read_data(self.data)
+        counts = {f"{name}: {what}": n for name, c in pool.counts.items() for what, n in c.items()}
+        counts |= _settle_shortages(pool, self.negatives)
+        encoder = open_base(self.model, self.loss)
+        counts |= _count_truncated(pool, encoder)
+        groups = Groups(pool, self.negatives, self.optimisation.seed)
+        sets = to_datasets(pool)
+        data = next(iter(sets.values())) if len(sets) == 1 else sets
+        counts |= count_batches(self.batches, data, self.optimisation.batch_size, self.optimisation.seed)
+        return _Ready(pool, encoder, data, GroupCollator(groups, encoder.readers), counts)
+
+    def _loss(self, encoder: TransformerEncoder) -> ContrastiveLoss:
+        return ContrastiveLoss(
+            encoder.model,
+            scale=self.loss.factor,
+            similarity=self.loss.similarity,
+            symmetric=self.loss.symmetric,
+            mask_known=self.loss.mask_known,
+            mask_margin=self.loss.mask_margin,
+            mini_batch_size=self.loss.grad_cache,
+            gather=self.loss.gather,
+        )
+
+
+class _Ready(NamedTuple):
+    """Everything a run needs, read and checked."""
+
+    pool: RowPool
+    encoder: TransformerEncoder
+    data: Dataset | Mapping[str, Dataset]
+    collator: GroupCollator
+    counts: dict[str, int]
+
+
+def open_base(model: Model, loss: Loss) -> TransformerEncoder:
+    """The base as an encoder that reads, pools and prompts as the recipe says; its `model` is to be trained.
+
+    Raises:
+        DataError: no encoder there.
+        UsageError: more tokens than the base has positions for.
+    """
+    return TransformerEncoder(
+        model.base,
+        revision=model.revision,
+        pooling=model.pooling,
+        normalise=model.normalise,
+        similarity=loss.similarity,
+        max_tokens_query=model.max_tokens_query,
+        max_tokens_passage=model.max_tokens_passage,
+        prompt_query=model.prompt_query,
+        prompt_passage=model.prompt_passage,
+    )
+
+
+def _settle_shortages(pool: RowPool, settings: Negatives) -> dict[str, int]:
+    """Deal with questions that have fewer negatives than a group takes, and count them by data set.
+
+    Raises:
+        DataError: a question has none and the recipe does not say what to do about it, or none is left.
+    """
+    counts: dict[str, int] = {}
+    n = settings.per_question
+    if not n:
+        return counts
+    for name, questions in pool.questions.items():
+        without = [q for q in questions if not q.negatives]
+        repeated = sum(0 < len(q.negatives) < n for q in questions)
+        counts |= {f"{name}: questions with fewer than {n} negatives, repeated": repeated} if repeated else {}
+        if not without:
+            continue
+        if settings.missing == "error":
+            raise DataError(
+                f"{name}: {len(without)} of {len(questions)} questions have no negative (first: "
+                f"{without[0].query.query_id!r}); mine some, or set negatives.missing to drop or random"
+            )
+        fate = "dropped" if settings.missing == "drop" else "given random passages"
+        counts[f"{name}: questions without a negative, {fate}"] = len(without)
+        if settings.missing == "drop":
+            pool.questions[name] = [q for q in questions if q.negatives]
+            if not pool.questions[name]:
+                raise DataError(f"{name}: no question has a negative; nothing is left to train on")
+    return counts
+
+
+def _count_truncated(pool: RowPool, encoder: TransformerEncoder) -> dict[str, int]:
+    """How many of a sample of texts are longer than the model reads; said where there are any."""
+    questions = [q.query.text for listed in pool.questions.values() for q in listed]
+    samples: dict[Role, list[str]] = {
+        "query": questions[:: max(len(questions) // _SAMPLE, 1)],
+        "passage": [p.content for p in pool.passages[:: max(len(pool.passages) // _SAMPLE, 1)]],
+    }
+    counts: dict[str, int] = {}
+    for role, texts in samples.items():
+        n_truncated = encoder.readers[role].read(texts).n_truncated
+        counts |= {f"{role} texts sampled": len(texts), f"{role} texts sampled, truncated": n_truncated}
+        if n_truncated:
+            limit = encoder.readers[role].max_tokens
+            logger.warning(
+                "%d of %d %s texts sampled are cut at %d tokens", n_truncated, len(texts), role, limit
+            )
+    return counts
+
+
+def _tokens_per_example(collator: GroupCollator, batch_size: int, seed: int) -> float:
+    """Padded tokens of all columns, a mean over a few batches drawn at random."""
+    n_rows = len(collator.groups.questions)
+    rng = np.random.default_rng(seed)
+    size = min(batch_size, n_rows, 64)
+    totals = []
+    for _ in range(4):
+        batch = collator([{"row": row} for row in rng.choice(n_rows, size, replace=False).tolist()])
+        totals.append(sum(v.numel() for name, v in batch.items() if name.endswith("_input_ids")) / size)
+    return float(np.mean(totals))
+
+
+def _save(encoder: TransformerEncoder, folder: Path) -> None:
+    """Write the model with what it was trained to read: lengths and prompts per role."""
+    signature = encoder.signature
+    write_model(
+        encoder.model,
+        folder,
+        max_tokens_query=signature.max_tokens_query,
+        max_tokens_passage=signature.max_tokens_passage,
+        prompt_query=signature.prompt_query,
+        prompt_passage=signature.prompt_passage,
+    )

@@ -1,0 +1,222 @@
+"""The sections of a retriever's recipe beside those of every training: data, model, loss, negatives, dev.
+
+Every default is a library's own or names its source; the packaged recipes say what was published.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
+
+from babelweave import registry
+from babelweave.data.languages import canonical
+from babelweave.errors import UsageError
+from babelweave.train.settings import Checked
+
+TEVATRON = "tevatron"
+KINDS = ("relevance", "dataset", "collection", "rows")
+"""What a source may be, as the keys that name one."""
+
+
+def _registered(kind: str) -> AfterValidator:
+    def check(name: str) -> str:
+        try:
+            registry.entry(kind, name)
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+        return name
+
+    return AfterValidator(check)
+
+
+def _language(code: str) -> str:
+    try:
+        return canonical(code)
+    except UsageError as error:
+        raise ValueError(str(error)) from None
+
+
+Language = Annotated[str, AfterValidator(_language)]
+Parallel = Annotated[str, _registered("parallel")]
+Relevance = Annotated[str, _registered("relevance")]
+
+
+class Source(Checked):
+    """Questions with the passages that answer them: one of `relevance`, `dataset`, `collection`, `rows`."""
+
+    name: str | None = None
+    """What batches, weights and reports call it; the source's own name by default."""
+    relevance: Relevance | None = None
+    """A registered training source, every split of it, without passages near an evaluation set."""
+    dataset: Annotated[str, _registered("dataset")] | None = None
+    """A registered loader; `source` is what it reads."""
+    collection: str | None = None
+    """A collection folder with judgements."""
+    rows: str | None = None
+    """A folder of training rows, as mining negatives leaves it."""
+    source: str | None = None
+    """File or folder of `dataset`."""
+    corpus: str | None = None
+    """Passages of a `dataset` without its own, such as Tevatron v2."""
+    split: str | None = None
+    """Of a `dataset` or `collection`."""
+    subset: str | None = None
+    lang: Language | None = None
+    """Of texts that name none."""
+    query_lang: Language | tuple[Language, ...] | None = None
+    """Of Tevatron's questions where it is not `lang`; of several, each question's is told by its script."""
+    drop_unanswerable: bool = False
+    languages: tuple[Language, ...] = ()
+    """Only questions in these; () takes all."""
+
+    @property
+    def label(self) -> str:
+        """The name given, else that of the source: the registered name, or the last part of the path."""
+        own = next(value for kind in KINDS if (value := getattr(self, kind)) is not None)
+        return self.name or str(own).rstrip("/").rsplit("/", 1)[-1]
+
+    def _contradictions(self) -> Iterator[str]:
+        given = [kind for kind in KINDS if getattr(self, kind) is not None]
+        if len(given) != 1:
+            named = f", not {' and '.join(given)}" if given else ""
+            yield f"give one of {', '.join(KINDS)}{named}"
+            return
+        takes = {
+            "relevance": set(),
+            "rows": set(),
+            "collection": {"split", "lang"},
+            "dataset": {"source", "corpus", "split", "subset", "lang", "query_lang", "drop_unanswerable"},
+        }[given[0]]
+        for key in sorted(self.model_fields_set - {"name", "languages", given[0]} - takes):
+            yield f"{given[0]} takes no {key}"
+        if given[0] == "dataset" and self.source is None:
+            yield f"dataset {self.dataset!r} needs source, the file or folder to read"
+        if self.dataset == "hub":
+            yield "a data set of the Hub is a collection here; make it with: babelweave data prepare hub"
+        if self.dataset == TEVATRON and self.lang is None:
+            yield "tevatron rows name no language; give lang, and query_lang where it differs"
+        if isinstance(self.query_lang, tuple) and self.dataset not in (None, TEVATRON):
+            yield "several query_lang can be told apart for tevatron rows only"
+
+
+class Data(Checked):
+    """What is trained on."""
+
+    root: str | None = None
+    """Where relative paths of the recipe begin; BABELWEAVE_DATA by default."""
+    exclusions: str | None = None
+    """A file of passages near evaluation sets ({"sha1": of the raw text, ...} a line), left out of every
+    source but `relevance`, which has read it."""
+    sets: Annotated[tuple[Source, ...], Field(min_length=1)]
+
+    def _contradictions(self) -> Iterator[str]:
+        for name, n in Counter(source.label for source in self.sets).items():
+            if n > 1:
+                yield f"{n} sets are called {name!r}; give each a name"
+
+
+class Model(Checked):
+    """The encoder that is trained, of questions and passages alike."""
+
+    base: str
+    """A model folder or Hub id: any encoder of sentence-transformers or transformers."""
+    revision: str | None = None
+    """Branch, tag or commit on the Hub."""
+    pooling: Literal["mean", "cls", "last", "max"] | None = None
+    """How token vectors become one; the base's own where it says."""
+    normalise: bool | None = None
+    """Vectors of unit length; the base's own where it says, else not."""
+    max_tokens_query: PositiveInt | None = None
+    """Tokens read of a question, special tokens included; as many as the base states by default."""
+    max_tokens_passage: PositiveInt | None = None
+    prompt_query: str | None = None
+    """Put before every question, in training and ever after; the base's own by default."""
+    prompt_passage: str | None = None
+
+
+class Loss(Checked):
+    """InfoNCE over the passages of a batch (`losses.ContrastiveLoss`)."""
+
+    similarity: Literal["dot", "cosine"] = "cosine"
+    scale: PositiveFloat | None = None
+    """Factor of the similarity; 20 for a cosine (sentence-transformers), 1 for a dot product (DPR)."""
+    temperature: PositiveFloat | None = None
+    """1 / scale. This or `scale`."""
+    symmetric: bool = False
+    """Average with the loss of finding the question of each passage."""
+    mask_known: bool = True
+    """Leave out passages of the batch that are known to answer the question."""
+    mask_margin: Annotated[float, Field(ge=0)] | None = None
+    """Leave out passages whose similarity is above the positive's by more than this."""
+    grad_cache: PositiveInt | None = None
+    """Texts embedded at a time, so that a large batch fits; None embeds the batch at once."""
+    gather: bool = True
+    """Passages of all processes are candidates; without effect in one process."""
+
+    def _contradictions(self) -> Iterator[str]:
+        scale, temperature = self.scale, self.temperature
+        if scale is not None and temperature is not None and not math.isclose(scale * temperature, 1):
+            yield f"temperature {temperature:g} is a scale of {1 / temperature:g}, not {scale:g}; give one"
+
+    @property
+    def factor(self) -> float:
+        """What similarities are multiplied by."""
+        if self.scale is not None:
+            return self.scale
+        if self.temperature is not None:
+            return 1 / self.temperature
+        return 20.0 if self.similarity == "cosine" else 1.0
+
+
+class Negatives(Checked):
+    """The passages of a training group beside its positive."""
+
+    per_question: NonNegativeInt = 0
+    """Negatives given to each question beside those of its batch; Tevatron's `train_n_passages` - 1."""
+    positive: Literal["rotate", "first"] = "rotate"
+    """Positives take turns over the epochs, or only the first is used."""
+    negative: Literal["rotate", "first"] = "rotate"
+    """Other negatives every epoch, or always the first ones."""
+    missing: Literal["error", "drop", "random"] = "error"
+    """A question without any negative: an error, left out, or given random passages of the data."""
+
+    def _contradictions(self) -> Iterator[str]:
+        if not self.per_question:
+            for key in sorted(self.model_fields_set & {"negative", "missing"}):
+                yield f"{key} has no effect without per_question"
+
+
+class DevData(Checked):
+    """Questions a model is judged by while it trains: a collection, or subsets of MLQA's dev."""
+
+    benchmark: Literal["mlqa"] | None = None
+    source: str | None = None
+    """The benchmark's zip or folder."""
+    subsets: str = "all"
+    """Of the benchmark: passage language, question language, separated by commas."""
+    half: Literal["tune", "report"] | None = "tune"
+    """Of MLQA dev's questions; settings are chosen on "tune"."""
+    collection: str | None = None
+    split: str = "dev"
+    """Of the collection's judgements."""
+    measure: str = "RR@10"
+    """An ir_measures name; the best step is chosen by its mean over the subsets."""
+
+    def _contradictions(self) -> Iterator[str]:
+        if (self.benchmark is None) == (self.collection is None):
+            yield "give benchmark or collection"
+        if self.benchmark is not None and self.source is None:
+            yield f"benchmark {self.benchmark!r} needs source, its zip or folder"
+        alien = {"split"} if self.benchmark else {"source", "subsets", "half"}
+        for key in sorted(self.model_fields_set & alien):
+            yield f"{key} has no effect on a {'benchmark' if self.benchmark else 'collection'}"
+        from babelweave.evaluate.measures import check_measures
+
+        try:
+            check_measures([self.measure], depth=1000)
+        except UsageError as error:
+            yield str(error)
