@@ -23,9 +23,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from babelweave.data.words import EAST_ASIAN, SOUTHEAST_ASIAN, SPACELESS
 from babelweave.records import Int64
 
-WORDS, EAST_ASIAN, SOUTHEAST_ASIAN = 8, 16, 32
+N_WORDS, N_EAST_ASIAN, N_SOUTHEAST_ASIAN = 8, 16, 32
 """Pieces of an n-gram."""
 FEWEST = 8
 """Texts with fewer n-grams are too short to compare."""
@@ -66,14 +67,11 @@ def _patterns() -> _Patterns:
     """Compiled when first used, because importing `regex` takes a while."""
     import regex
 
-    east = r"\p{Han}\p{Hiragana}\p{Katakana}ー\p{Bopomofo}"
-    southeast = r"\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
-    spaceless = rf"[{east}{southeast}]"
     return _Patterns(
-        regex.compile(rf"{spaceless}\p{{M}}*+|[[\p{{L}}\p{{M}}\p{{N}}]--{spaceless}]++", regex.V1),
+        regex.compile(rf"{SPACELESS}\p{{M}}*+|[[\p{{L}}\p{{M}}\p{{N}}]--{SPACELESS}]++", regex.V1),
         regex.compile(r"[^\p{L}\p{M}\p{N}]+"),
-        regex.compile(rf"[{east}]"),
-        regex.compile(rf"[{southeast}]"),
+        regex.compile(EAST_ASIAN),
+        regex.compile(SOUTHEAST_ASIAN),
     )
 
 
@@ -87,14 +85,14 @@ def pieces(text: str) -> tuple[list[str], int]:
     """The pieces of a text in order, and how many of them make an n-gram."""
     folded = _folded(text)
     if folded.isascii():  # most English texts, four times as fast
-        return _ASCII_WORD.findall(folded), WORDS
+        return _ASCII_WORD.findall(folded), N_WORDS
     patterns = _patterns()
     found: list[str] = patterns.piece.findall(folded)
     if 2 * len(patterns.east_asian.findall(folded)) > len(found):
-        return found, EAST_ASIAN
+        return found, N_EAST_ASIAN
     if 2 * len(patterns.southeast_asian.findall(folded)) > len(found):
-        return found, SOUTHEAST_ASIAN
-    return found, WORDS
+        return found, N_SOUTHEAST_ASIAN
+    return found, N_WORDS
 
 
 def _folded(text: str) -> str:

@@ -7,14 +7,18 @@ from functools import cache
 from itertools import pairwise
 from typing import Any
 
+EAST_ASIAN = r"[\p{Han}\p{Hiragana}\p{Katakana}ー\p{Bopomofo}]"
+SOUTHEAST_ASIAN = r"[\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
+SPACELESS = rf"[{EAST_ASIAN}{SOUTHEAST_ASIAN}]"
+"""Letters of the scripts that write no spaces between words, as a class of the `regex` module's V1 syntax."""
+
 
 @cache
 def _words() -> Any:
     import regex
 
-    spaceless = r"[\p{Han}\p{Hiragana}\p{Katakana}ー\p{Bopomofo}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
     return regex.compile(
-        rf"(?P<run>{spaceless}(?:{spaceless}|\p{{M}})*)|(?:(?!{spaceless})[\p{{L}}\p{{M}}\p{{N}}])+"
+        rf"(?P<run>{SPACELESS}(?:{SPACELESS}|\p{{M}})*)|(?:(?!{SPACELESS})[\p{{L}}\p{{M}}\p{{N}}])+", regex.V1
     )
 
 

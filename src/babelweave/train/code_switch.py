@@ -14,18 +14,18 @@ from typing import NamedTuple, Protocol
 
 import regex
 
+from babelweave.data.words import SPACELESS
 from babelweave.errors import UsageError, nearest
 from babelweave.generate.lexicon import Lexicon
 from babelweave.generate.templates import STOP_WORDS
 from babelweave.generate.terms import english_lemmas
 
-_SPACELESS = r"[\p{Han}\p{Hiragana}\p{Katakana}ー\p{Bopomofo}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
 _TOKEN = regex.compile(
-    rf"(?P<letter>{_SPACELESS}\p{{M}}*+)"
-    rf"|[[\p{{L}}\p{{M}}\p{{N}}]--{_SPACELESS}]++(?:['’\-][[\p{{L}}\p{{M}}\p{{N}}]--{_SPACELESS}]++)*+",
+    rf"(?P<letter>{SPACELESS}\p{{M}}*+)"
+    rf"|[[\p{{L}}\p{{M}}\p{{N}}]--{SPACELESS}]++(?:['’\-][[\p{{L}}\p{{M}}\p{{N}}]--{SPACELESS}]++)*+",
     regex.V1,
 )
-_RUN_TOGETHER = regex.compile(rf"(?!{_SPACELESS}{{2}})[\p{{L}}\p{{M}}\p{{N}}]{{2}}")
+_RUN_TOGETHER = regex.compile(rf"(?!{SPACELESS}{{2}})[\p{{L}}\p{{M}}\p{{N}}]{{2}}", regex.V1)
 _MOST_WORDS, _FEWEST_LETTERS, _MOST_LETTERS = 3, 2, 8
 
 
