@@ -26,6 +26,11 @@ TABLE: dict[str, dict[str, Entry]] = {
             "babelweave.encode.packaged:minilm",
             "all-MiniLM-L6-v2, installed with babelweave: English, 384 dimensions",
         ),
+        "onnx": Entry(
+            "babelweave.encode.onnx:OnnxEncoder",
+            "onnx:FOLDER, or the folder alone: what export wrote, run by onnxruntime",
+            "onnx",
+        ),
         "openai": Entry(
             "babelweave.encode.remote:RemoteEncoder",
             "openai:MODEL?url=...: any OpenAI-compatible /v1/embeddings endpoint",
@@ -109,11 +114,25 @@ TABLE: dict[str, dict[str, Entry]] = {
         "xor-tydi": Entry("babelweave.data.parallel.questions:XOR_TYDI", "XOR-TyDi: questions, by people"),
     },
     "training": {
+        "distil": Entry(
+            "babelweave.train.distil:Distil",
+            "an English encoder taught other languages, with a vocabulary for them",
+            "train",
+        ),
+        "negatives": Entry(
+            "babelweave.train.negatives:Mine",
+            "hard negatives for the questions of other recipes; writes training rows, no model",
+        ),
         "retriever": Entry(
             "babelweave.train.retriever:Retriever",
             "a bi-encoder trained by contrast on questions and passages",
             "train",
         ),
+    },
+    "export": {
+        "fp16": Entry("babelweave.train.formats:FP16", "float16 weights, opened by every tool of the field"),
+        "int8": Entry("babelweave.train.graph:INT8", "8-bit integers, run by onnxruntime on a CPU", "onnx"),
+        "onnx": Entry("babelweave.train.graph:FLOAT32", "float32, run by onnxruntime", "onnx"),
     },
     "benchmark": {
         "mlqa": Entry(

@@ -93,6 +93,15 @@ class Lexicon:
         """How many languages have a word for the term's widest known meaning; 0 when it has none."""
         return self._n_languages[meanings[0]] if (meanings := self.meanings(term, lang)) else 0
 
+    def pairs(self, lang: str) -> Iterator[tuple[str, str]]:
+        """Every lemma of a language with the first English lemma of its meaning."""
+        english: dict[str, str] = {}
+        for meaning, lemmas in self._rows["en"]:
+            english.setdefault(meaning, clean_lemma(lemmas.split("|")[0]))
+        for meaning, lemmas in self._rows[lang]:
+            if meaning in english:
+                yield from ((clean_lemma(lemma), english[meaning]) for lemma in lemmas.split("|"))
+
     def spelled(self, term: str, lang: str) -> bool:
         """Whether the lexicon writes a lemma exactly so; tells "Bush" the name from "bush" the plant."""
         self._index(lang)

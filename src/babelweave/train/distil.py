@@ -1,0 +1,237 @@
+"""`kind = "distil"`: an English encoder taught other languages, with a vocabulary for them.
+
+    read     parallel text and training questions
+    start    a vocabulary over all languages under the teacher's body, rows from word alignment
+    teach    the teacher's vectors of every English text of the data, kept as a vector store
+    train    texts of every language against the vector of their English; questions against passages
+
+What `start` and `teach` make is kept in the run's folder until it is done, so a killed run goes on behind it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from datasets import Dataset
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+from torch import nn
+
+from babelweave.artifact import digest_texts
+from babelweave.encode.spec import open_encoder
+from babelweave.encode.store import VectorStore
+from babelweave.encode.transformer import TransformerEncoder
+from babelweave.errors import DataError
+from babelweave.recipe import Progress, Recipe, Trained, TrainingPlan
+from babelweave.train.batches import batch_arguments, count_batches
+from babelweave.train.dev import open_dev
+from babelweave.train.distil_data import Corpus, DistilData, Example, switch, texts_by_language, translations
+from babelweave.train.folder import TrainingFolder
+from babelweave.train.run import run_trainer, seeded
+from babelweave.train.saved import Weights, write_model
+from babelweave.train.sections import DevData
+from babelweave.train.settings import Batches, Checked, Optimisation
+from babelweave.train.student import make_student, student_model, student_words
+from babelweave.train.teacher import NO_TWIN, TeacherLoss, teach
+from babelweave.train.trainers import EncoderTrainer, arguments
+from babelweave.train.vocabulary import Vocabulary
+
+logger = logging.getLogger(__name__)
+
+_CHARACTERS_PER_TOKEN = 3.5
+"""Of a rough estimate, before there is a vocabulary to count with."""
+Examples = Mapping[str, list[Example]]
+
+
+class Teacher(Checked):
+    """The English encoder that is learned from; its body is what the student begins with."""
+
+    model: str = "minilm"
+    """SPEC of an encoder of BERT's family (WordPiece, mean pooling)."""
+    max_tokens: PositiveInt = 160
+    """It reads of a text; more only cost time where the student reads fewer."""
+    vectors: str | None = None
+    """Where its vectors are kept, so that several runs share them; in the run's folder by default."""
+
+
+class StudentModel(Checked):
+    """What the student reads."""
+
+    max_tokens: PositiveInt = 256
+    """It states, and reads of a text when it is used."""
+    train_tokens: PositiveInt = 128
+    """It reads of a text in training."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """0: the targets are vectors, of which there is no end of examples."""
+    weights: Weights = "float16"
+    """How the trained model is stored."""
+    start: str | None = None
+    """Where the student is kept as it begins, so that several runs share it; as `teacher.vectors`."""
+
+
+class DistilLoss(Checked):
+    """`teacher.TeacherLoss`, and contrast over the passages of a batch for `relevance`."""
+
+    mse_weight: NonNegativeFloat = 5.0
+    score_weight: NonNegativeFloat = 1.0
+    scale: PositiveFloat = 20.0
+    """Factor of the cosine (sentence-transformers)."""
+    n_candidates: NonNegativeInt = 4096
+
+
+class Distil(Recipe):
+    """A recipe of distillation across languages."""
+
+    kind: Literal["distil"]
+    teacher: Teacher = Teacher()
+    student: StudentModel = StudentModel()
+    vocabulary: Vocabulary
+    data: DistilData
+    loss: DistilLoss = DistilLoss()
+    batches: Batches = Batches(group_by_length=True)
+    optimisation: Optimisation
+    dev: DevData | None = None
+
+    def settings(self) -> dict[str, Any]:
+        """As of every recipe; where things are kept decides nothing."""
+        kept = super().settings()
+        return {key: kept[key] for key in kept if key not in ("teacher.vectors", "student.start")}
+
+    def plan(self) -> TrainingPlan:
+        """Read the data; nothing is written. Tokens are estimated from characters."""
+        sets = _read(Corpus(self.data), self.data)
+        o = self.optimisation
+        texts = {name: Dataset.from_dict({"text": [e.text for e in part]}) for name, part in sets.items()}
+        counts = count_batches(self.batches, texts, o.batch_size, o.seed)
+        n_steps = o.n_steps(counts["batches"])
+        n_texts = sum(map(len, sets.values()))
+        cut = self.student.train_tokens * _CHARACTERS_PER_TOKEN
+        n_characters = sum(min(len(e.text), cut) for part in sets.values() for e in part)
+        per_example = n_characters / n_texts / _CHARACTERS_PER_TOKEN
+        return TrainingPlan(
+            n_texts, n_steps, round(n_steps * o.batch_size * o.gradient_accumulation * per_example)
+        )
+
+    def train(self, folder: Path, *, overwrite: bool = False, progress: Progress | None = None) -> Trained:
+        """Train and save; see `Recipe.train`."""
+        corpus = Corpus(self.data)
+        sets = _read(corpus, self.data)
+        inputs = {name: _digest(examples) for name, examples in sets.items()}
+        teacher = self._open_teacher()
+        inputs["teacher"] = teacher.signature.digest
+        run = TrainingFolder(folder, self, inputs, overwrite=overwrite)
+        ready = self._prepare(corpus, sets, teacher, run)
+        n = self.student.train_tokens
+        student = TransformerEncoder(
+            str(student_model(ready.start)), normalise=True, max_tokens_query=n, max_tokens_passage=n
+        )
+        counts = {**corpus.counts, **count_batches(self.batches, ready.data, self.optimisation.batch_size, 0)}
+        dev = open_dev(self.dev, self.data.root, student) if self.dev else None
+        _set_up(student.model, self.student)
+        with seeded(self.optimisation.seed):
+            trainer = EncoderTrainer(
+                model=student.model,
+                args=arguments(self.optimisation, run, **batch_arguments(self.batches, ready.data)),
+                train_dataset=dict(ready.data),
+                loss=self._losses(student.model, sets, ready.vectors),
+            )
+            outcome = run_trainer(trainer, run, self.optimisation, dev=dev, progress=progress)
+        student.model[0].tokenizer.model_max_length = self.student.max_tokens
+        return run.finish(
+            lambda path: write_model(student.model, path, weights=self.student.weights), outcome, counts
+        )
+
+    def _open_teacher(self) -> TransformerEncoder:
+        """A fresh one each time: making a student changes it."""
+        n = self.teacher.max_tokens
+        sign = "&" if "?" in self.teacher.model else "?"
+        spec = f"{self.teacher.model}{sign}max_tokens_query={n}&max_tokens_passage={n}"
+        encoder = open_encoder(spec)
+        if not isinstance(encoder, TransformerEncoder):
+            raise DataError(f"teacher.model {self.teacher.model!r}: its weights are not here to begin with")
+        return encoder
+
+    def _prepare(
+        self, corpus: Corpus, sets: dict[str, list[Example]], teacher: TransformerEncoder, run: TrainingFolder
+    ) -> _Ready:
+        start = Path(self.student.start) if self.student.start else run.checkpoints / "start"
+        texts = texts_by_language(corpus, self.data)
+        pairs = translations(corpus, self.data)
+        logger.info("making the vocabulary")
+        make_student(
+            self._open_teacher(), self.vocabulary, texts, pairs, start, max_tokens=self.student.max_tokens
+        )
+        words = student_words(start)
+        for part in self.data.sets:
+            if part.form == "switched":
+                sets[part.name] = list(switch(sets[part.name], part, words, self.optimisation.seed))
+        taught = [part.name for part in self.data.sets if part.form != "relevance"]
+        english = sorted({t for name in taught for e in sets[name] for t in (e.english, e.twin) if t})
+        logger.info("encoding %d English texts with the teacher", len(english))
+        store = Path(self.teacher.vectors) if self.teacher.vectors else run.checkpoints / "teacher"
+        vectors = teach(english, teacher, store)
+        rows = {text: row for row, text in enumerate(english)}
+        data = {
+            name: _targets(examples, rows) if name in taught else _pairs(examples)
+            for name, examples in sets.items()
+        }
+        return _Ready(start, vectors, data)
+
+    def _losses(self, model: Any, sets: Examples, vectors: VectorStore) -> dict[str, nn.Module]:
+        s = self.loss
+        taught = TeacherLoss(
+            model,
+            torch.from_numpy(vectors.rows(range(vectors.n_rows))),
+            mse_weight=s.mse_weight,
+            score_weight=s.score_weight,
+            scale=s.scale,
+            n_candidates=s.n_candidates,
+        )
+        contrast = MultipleNegativesRankingLoss(model, scale=s.scale)
+        forms = {part.name: part.form for part in self.data.sets}
+        return {name: contrast if forms[name] == "relevance" else taught for name in sets}
+
+
+class _Ready(NamedTuple):
+    start: Path
+    vectors: VectorStore
+    data: Mapping[str, Dataset]
+
+
+def _read(corpus: Corpus, data: DistilData) -> dict[str, list[Example]]:
+    return {part.name: list(corpus.examples(part)) for part in data.sets}
+
+
+def _digest(examples: Iterable[Example]) -> str:
+    return digest_texts(field for example in examples for field in example)
+
+
+def _targets(examples: list[Example], rows: Mapping[str, int]) -> Dataset:
+    return Dataset.from_dict(
+        {
+            "text": [e.text for e in examples],
+            "label": [[rows[e.english], rows[e.twin] if e.twin else NO_TWIN] for e in examples],
+            "lang": [e.lang for e in examples],
+        }
+    )
+
+
+def _pairs(examples: list[Example]) -> Dataset:
+    return Dataset.from_dict(
+        {
+            "anchor": [e.text for e in examples],
+            "positive": [e.english for e in examples],
+            "lang": [e.lang for e in examples],
+        }
+    )
+
+
+def _set_up(model: Any, settings: StudentModel) -> None:
+    model[0].tokenizer.model_max_length = settings.train_tokens
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = settings.dropout
