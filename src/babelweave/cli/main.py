@@ -12,12 +12,14 @@ import typer
 
 from babelweave import __version__
 from babelweave.cli import (
+    ablate,
     benchmark,
     compare,
     data,
     demo,
     encode,
     evaluate,
+    export,
     filter,  # noqa: A004
     generate,
     index,
@@ -72,6 +74,8 @@ app.command("evaluate")(evaluate.run)
 app.command("compare")(compare.run)
 app.add_typer(benchmark.app, name="benchmark")
 app.command("train")(train.run)
+app.command("ablate")(ablate.run)
+app.command("export")(export.run)
 app.command("report")(report.run)
 app.command("demo")(demo.run)
 

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from babelweave.cli.console import DryRun, Json, Overwrite, Seed, emit
 from babelweave.errors import UsageError
 
+if TYPE_CHECKING:
+    from babelweave.report.ablation import AblationReport
+    from babelweave.report.tuning import TuningReport
+
 
 def run(
-    folder: Annotated[Path, typer.Argument(help="Folder written by benchmark or tune.")],
+    folder: Annotated[Path, typer.Argument(help="Folder written by benchmark, tune or ablate.")],
     out: Annotated[Path, typer.Option("--out", help="HTML file to write.")],
     baseline: Annotated[
         Path | None,
@@ -30,18 +35,23 @@ def run(
 
     Example: babelweave report woven/ --baseline plain/ --out page.html
     """
+    from babelweave.report.ablation import read_ablation
     from babelweave.report.benchmark import read_result, result_sections
     from babelweave.report.page import check_target, write_page
     from babelweave.report.tuning import read_tuning
 
     check_target(out, overwrite=overwrite)
-    if (folder / "tuning.json").is_file():
+    told: dict[str, Callable[[Path], TuningReport | AblationReport]] = {
+        "tuning.json": read_tuning,
+        "ablation.json": read_ablation,
+    }
+    if read := next((told[name] for name in told if (folder / name).is_file()), None):
         if baseline is not None:
             raise UsageError(
-                "--baseline goes with a benchmark folder; a tuning is compared with alpha 0 already"
+                "--baseline goes with a benchmark folder; others are compared with plain passages already"
             )
-        tuning = read_tuning(folder)
-        signature, sections = tuning.signature, list(tuning.sections)
+        page = read(folder)
+        signature, sections = page.signature, list(page.sections)
     else:
         result = read_result(folder)
         against = read_result(baseline) if baseline is not None else None

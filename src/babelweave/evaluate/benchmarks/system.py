@@ -69,7 +69,7 @@ class System:
             if self.weaves:
                 raise UsageError("bm25 ranks by terms; there are no vectors to weave")
             return Bm25Ranker(self.encoder)
-        weaving = self._weaving(asked_in, say) if self.weaves else None
+        weaving = self.weaving(asked_in, say) if self.weaves else None
         return DenseRanker(open_encoder(self.encoder), weaving)
 
     def _refuse_idle(self) -> None:
@@ -83,7 +83,8 @@ class System:
         if idle := ", ".join(option for option, is_given in given.items() if is_given):
             raise UsageError(f"{idle}: nothing is woven; pass --weave, --generator or --generated as well")
 
-    def _weaving(self, asked_in: Sequence[str], say: Callable[[str], None]) -> Weaving:
+    def weaving(self, asked_in: Sequence[str], say: Callable[[str], None]) -> Weaving:
+        """Open generator and fuser; arguments and errors as `open`."""
         if self.generator is not None and self.generated is not None:
             raise UsageError("give --generator or --generated, not both")
         source: GeneratedQueries | Generator
