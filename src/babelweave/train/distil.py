@@ -11,7 +11,7 @@ What `start` and `teach` make is kept in the run's folder until it is done, so a
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -35,7 +35,7 @@ from babelweave.train.run import run_trainer, seeded
 from babelweave.train.saved import Weights, write_model
 from babelweave.train.sections import DevData
 from babelweave.train.settings import Batches, Checked, Optimisation
-from babelweave.train.student import make_student, student_model, student_words
+from babelweave.train.student import make_student, student_model, student_words, teacher_rows
 from babelweave.train.teacher import NO_TWIN, TeacherLoss, teach
 from babelweave.train.trainers import EncoderTrainer, arguments
 from babelweave.train.vocabulary import Vocabulary
@@ -67,6 +67,8 @@ class StudentModel(Checked):
     """It reads of a text in training."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """0: the targets are vectors, of which there is no end of examples."""
+    freeze_teacher_rows: bool = True
+    """Keep the word embeddings that are the teacher's own: English is not unlearned through them."""
     weights: Weights = "float16"
     """How the trained model is stored."""
     start: str | None = None
@@ -131,7 +133,7 @@ class Distil(Recipe):
         )
         counts = {**corpus.counts, **count_batches(self.batches, ready.data, self.optimisation.batch_size, 0)}
         dev = open_dev(self.dev, self.data.root, student) if self.dev else None
-        _set_up(student.model, self.student)
+        _set_up(student.model, self.student, teacher_rows(ready.start))
         with seeded(self.optimisation.seed):
             trainer = EncoderTrainer(
                 model=student.model,
@@ -230,8 +232,12 @@ def _pairs(examples: list[Example]) -> Dataset:
     )
 
 
-def _set_up(model: Any, settings: StudentModel) -> None:
+def _set_up(model: Any, settings: StudentModel, rows: Sequence[int]) -> None:
     model[0].tokenizer.model_max_length = settings.train_tokens
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = settings.dropout
+    if settings.freeze_teacher_rows:
+        frozen = torch.tensor(rows)
+        weight = model[0].auto_model.get_input_embeddings().weight
+        weight.register_hook(lambda gradient: gradient.index_fill(0, frozen.to(gradient.device), 0.0))

@@ -12,13 +12,20 @@ from babelweave.errors import DataError, UsageError
 from babelweave.records import Float32
 from babelweave.train.code_switch import WordLexicon
 from babelweave.train.saved import write_model
-from babelweave.train.vocabulary import Vocabulary, adapt, initial_rows, learn_pieces, make_tokenizer
+from babelweave.train.vocabulary import (
+    SPECIAL,
+    Vocabulary,
+    adapt,
+    initial_rows,
+    learn_pieces,
+    make_tokenizer,
+)
 from babelweave.train.word_alignment import Ids, align, aligned_words
 
 logger = logging.getLogger(__name__)
 
 KIND = "student"
-_MODEL, _WORDS = "model", "words.json"
+_MODEL, _WORDS, _ROWS = "model", "words.json", "teacher_rows.json"
 
 
 class WordTable:
@@ -93,6 +100,9 @@ def make_student(
         (aside / _MODEL).mkdir()
         write_model(teacher.model, aside / _MODEL)
         write_json(aside / _WORDS, {lang: aligned_words(t, tokenizer, lang) for lang, t in tables.items()})
+        write_json(
+            aside / _ROWS, sorted(tokenizer.convert_tokens_to_ids([*pieces.teacher, *SPECIAL.values()]))
+        )
         seal(aside, KIND, asked, counts=counts)
 
 
@@ -113,3 +123,8 @@ def student_model(folder: Path) -> Path:
 def student_words(folder: Path) -> WordLexicon:
     """The most frequent translations its word alignment found."""
     return WordTable(read_json(folder / _WORDS))
+
+
+def teacher_rows(folder: Path) -> list[int]:
+    """The rows of a student's word embeddings that are the teacher's own."""
+    return list(read_json(folder / _ROWS))
