@@ -220,26 +220,29 @@ _TABLE = re.compile(r"^\s*(\[\[?)\s*([^\[\]]+?)\s*\]\]?\s*(?:#.*)?$")
 _KEY = re.compile(r"^\s*([\w.\"'-]+)\s*=")
 
 
-def _line(text: str, place: Sequence[str | int]) -> int | None:
-    """The line a key, else its section, is written on; None where it is not written out."""
-    wanted, found = [part for part in place if not isinstance(part, int)], None
-    number_of = next((part for part in place if isinstance(part, int)), 0)
-    table: list[str] = []
-    seen = -1
+def _line(text: str, place: tuple[str | int, ...]) -> int | None:
+    """The line a key is written on, else that of the innermost section around it."""
+    written = list(_written(text))
+    for depth in range(len(place), 0, -1):
+        for path, number in written:
+            if path[:depth] == place[:depth]:
+                return number
+    return None
+
+
+def _written(text: str) -> Iterator[tuple[tuple[str | int, ...], int]]:
+    """(place, line) of every header and key of a TOML text; tomllib keeps no lines."""
+    table: tuple[str | int, ...] = ()
+    repeats: dict[tuple[str, ...], int] = {}
     for number, line in enumerate(text.splitlines(), 1):
         if head := _TABLE.match(line):
-            table = head[2].replace('"', "").split(".")
-            repeated = head[1] == "[["
-            seen += repeated and table == wanted[: len(table)]
-            if table == wanted and (not repeated or seen == number_of):
-                found = number
-        elif (
-            seen in (-1, number_of)
-            and (key := _KEY.match(line))
-            and [*table, *key[1].replace('"', "").split(".")] == wanted
-        ):
-            return number
-    return found
+            names = tuple(head[2].replace('"', "").split("."))
+            if head[1] == "[[":
+                repeats[names] = repeats.get(names, -1) + 1
+            table = (*names, repeats[names]) if head[1] == "[[" else names
+            yield table, number
+        elif key := _KEY.match(line):
+            yield (*table, *key[1].replace('"', "").split(".")), number
 
 
 def _flat(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

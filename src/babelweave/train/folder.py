@@ -10,12 +10,15 @@ Under torchrun only the first process writes here.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from safetensors import SafetensorError
 
 from babelweave.artifact import (
     MANIFEST,
@@ -31,7 +34,7 @@ from babelweave.artifact import (
     write_manifest,
     write_text,
 )
-from babelweave.errors import DataError
+from babelweave.errors import DataError, StorageError
 from babelweave.recipe import Recipe, Trained, dump_recipe
 
 KIND = "model"
@@ -101,12 +104,12 @@ class TrainingFolder:
     def mark(self, step: int, notes: Mapping[str, Any]) -> Checkpoint:
         """Declare a checkpoint complete: its files are flushed, and listed with their checksums."""
         path = self.checkpoint(step)
-        names = [file.name for file in path.iterdir() if file.is_file() and file.name != MARKER]
-        with storing(path):
+        names = [file.name for file in path.iterdir() if file.name != MARKER]
+        with whole_or_none(path):
             for name in names:
                 with (path / name).open("rb+") as file:
                     os.fsync(file.fileno())
-        write_json(path / MARKER, {"files": describe_files(path, names), "notes": dict(notes)})
+            write_json(path / MARKER, {"files": describe_files(path, names), "notes": dict(notes)})
         return Checkpoint(step, path, notes)
 
     def verify(self, checkpoint: Checkpoint) -> None:
@@ -168,9 +171,33 @@ class TrainingFolder:
         return Trained(*outcome, manifest)
 
 
-def last_complete(checkpoints: Path) -> int | None:
-    """The step of the newest complete checkpoint in a `checkpoints` folder."""
-    return max((step for step, path in _numbered(checkpoints) if (path / MARKER).is_file()), default=None)
+def standing(checkpoints: Path) -> str:
+    """What a failed run leaves to go on from, as the end of a message."""
+    steps = [step for step, path in _numbered(checkpoints) if (path / MARKER).is_file()]
+    return f"the checkpoint of step {steps[-1]} stands" if steps else "there is no checkpoint yet"
+
+
+@contextlib.contextmanager
+def whole_or_none(checkpoint: Path) -> Iterator[None]:
+    """Write a checkpoint; one that fails is removed.
+
+    Raises:
+        StorageError: the disk is full or refuses, in whatever words torch and safetensors put it.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if is_first_process():
+            shutil.rmtree(checkpoint, ignore_errors=True)
+        words = r"PytorchStreamWriter|file write failed|I/O error|os error"
+        lost = isinstance(error, (RuntimeError, SafetensorError)) and re.search(words, str(error))
+        if not lost and not isinstance(error, OSError):
+            raise
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise StorageError(
+            f"{checkpoint}: the disk is full or refuses ({reason}); free some space and run the same command "
+            f"again ({standing(checkpoint.parent)})"
+        ) from error
 
 
 def _numbered(checkpoints: Path) -> list[tuple[int, Path]]:

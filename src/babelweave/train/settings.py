@@ -49,6 +49,10 @@ class Checked(Strict):
     def _contradictions(self) -> Iterator[str]:
         return iter(())
 
+    def _changed(self, name: str) -> bool:
+        """Whether a field differs from its default; a resolved recipe writes every default out."""
+        return bool(getattr(self, name) != type(self).model_fields[name].default)
+
 
 class Optimisation(Checked):
     """How the weights move, and when the run logs, evaluates and saves."""
@@ -110,8 +114,9 @@ class Optimisation(Checked):
             yield "patience counts evaluations; set eval_every"
         if self.max_steps and self.warmup_steps is not None and self.warmup_steps > self.max_steps:
             yield f"{self.warmup_steps} warmup_steps are more than {self.max_steps} max_steps"
-        if self.optimizer == "adafactor" and self.model_fields_set & {"adam_beta1", "adam_beta2"}:
-            yield "adam_beta1 and adam_beta2 have no effect on adafactor"
+        for name in ("adam_beta1", "adam_beta2", "adam_epsilon"):
+            if self.optimizer == "adafactor" and self._changed(name):
+                yield f"{name} has no effect on adafactor"
 
     def n_steps(self, n_batches: int) -> int:
         """Optimiser steps of a run whose epoch has `n_batches` batches; as the trainer counts them."""
@@ -141,9 +146,9 @@ class Batches(Checked):
     """Examples of like length together: less padding, and negatives of like length."""
 
     def _contradictions(self) -> Iterator[str]:
-        if self.languages != "hybrid" and "single_probability" in self.model_fields_set:
+        if self.languages != "hybrid" and self._changed("single_probability"):
             yield f'single_probability has no effect on languages = "{self.languages}"'
-        if self.weights and "exponent" in self.model_fields_set:
+        if self.weights and self._changed("exponent"):
             yield "give weights or exponent, not both"
         if self.weights and not any(self.weights.values()):
             yield "all weights are 0: nothing to train on"

@@ -11,7 +11,6 @@ import contextlib
 import math
 import random
 import re
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,15 +18,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from accelerate.utils import broadcast_object_list
-from safetensors import SafetensorError
 from safetensors.torch import load_file, load_model, save_file, save_model
 from sentence_transformers.sentence_transformer.trainer import SentenceTransformerTrainer
 from sentence_transformers.sentence_transformer.training_args import SentenceTransformerTrainingArguments
 from transformers import Seq2SeqTrainer
 
-from babelweave.errors import BabelweaveError, StorageError, UsageError, nearest
+from babelweave.errors import BabelweaveError, UsageError, nearest
 from babelweave.train.batches import TextCollator
-from babelweave.train.folder import TrainingFolder, is_first_process, last_complete, n_processes
+from babelweave.train.folder import TrainingFolder, is_first_process, n_processes, standing, whole_or_none
 from babelweave.train.settings import Optimisation
 from babelweave.weights import has_bfloat16
 
@@ -86,8 +84,9 @@ class Resumable:
         value = loss.item()
         if not math.isfinite(value):
             raise BabelweaveError(
-                f"step {self.state.global_step + 1}: the loss is {value}; lower the learning rate or "
-                f'max_grad_norm, warm up longer, or set precision = "float32" ({self._standing()})'
+                f"step {self.state.global_step + 1}: the loss is {value}; lower learning_rate or "
+                'max_grad_norm, warm up longer, or set precision = "float32" '
+                f"({standing(Path(self.args.output_dir))})"
             )
         self.losses.add({"loss": value})
         return loss
@@ -126,8 +125,8 @@ class Resumable:
         for name, parameter in self.model.named_parameters():
             if not torch.isfinite(parameter).all():
                 raise BabelweaveError(
-                    f"step {self.state.global_step}: {name} is no longer finite; lower the learning rate, "
-                    f'or set precision = "float32" ({self._standing()})'
+                    f"step {self.state.global_step}: {name} is no longer finite; lower learning_rate, "
+                    f'or set precision = "float32" ({standing(Path(self.args.output_dir))})'
                 )
         folder.mkdir(parents=True, exist_ok=True)
         save_model(self.model, str(folder / WEIGHTS))
@@ -136,36 +135,24 @@ class Resumable:
 
     def _loss_parameters(self: Any) -> dict[str, torch.nn.Parameter]:
         """What a loss learns beside the model: a temperature, a projection."""
-        loss = getattr(self, "loss", None)
-        losses = loss if isinstance(loss, dict) else {"": loss}
         models = {id(parameter) for parameter in self.model.parameters()}
         return {
-            f"{key}.{name}": parameter
-            for key, module in losses.items()
-            if isinstance(module, torch.nn.Module)
-            for name, parameter in module.named_parameters()
+            name: parameter
+            for name, parameter in self._named_parameters()
             if parameter.requires_grad and id(parameter) not in models
         }
 
+    def _named_parameters(self: Any) -> Iterator[tuple[str, torch.nn.Parameter]]:
+        """Of the loss, which holds the model; of each, where every data set has its own."""
+        loss = getattr(self, "loss", None)
+        for key, module in (loss if isinstance(loss, dict) else {"loss": loss}).items():
+            if isinstance(module, torch.nn.Module):
+                yield from module.named_parameters(prefix=key)
+
     def _save_checkpoint(self: Any, model: Any, trial: Any) -> None:
         path = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
-        try:
+        with whole_or_none(path):
             super()._save_checkpoint(model, trial)  # type: ignore[misc]
-        except BaseException as error:
-            if is_first_process():
-                shutil.rmtree(path, ignore_errors=True)
-            if _is_refusal(error):
-                reason = str(error).splitlines()[0] or type(error).__name__
-                raise StorageError(
-                    f"{path}: the disk is full or refuses ({reason}); free some space and run the same "
-                    f"command again ({self._standing()})"
-                ) from error
-            raise
-
-    def _standing(self: Any) -> str:
-        """What a failed run leaves to go on from."""
-        step = last_complete(Path(self.args.output_dir))
-        return "there is no checkpoint yet" if step is None else f"the checkpoint of step {step} stands"
 
 
 class EncoderTrainer(Resumable, SentenceTransformerTrainer):  # type: ignore[misc]
@@ -175,6 +162,17 @@ class EncoderTrainer(Resumable, SentenceTransformerTrainer):  # type: ignore[mis
 
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
         """None: the library's card quotes training rows, and ours is written when the model is saved."""
+
+    def get_optimizer_cls_and_kwargs(self, args: Any, model: Any = None) -> tuple[Any, Any]:
+        names = [name for name, _ in self._named_parameters()]
+        for pattern in args.learning_rate_mapping:
+            if not any(re.search(pattern, name) for name in names):
+                raise UsageError(
+                    f"optimisation.learning_rates: no parameter's name matches {pattern!r}; "
+                    f"{nearest(pattern, {name.removesuffix('.weight') for name in names})}"
+                )
+        found: tuple[Any, Any] = super().get_optimizer_cls_and_kwargs(args, model)
+        return found
 
     def track_loss_components(self, loss: dict[str, torch.Tensor]) -> None:
         super().track_loss_components(loss)
@@ -215,7 +213,7 @@ def arguments(
             raise UsageError("optimisation.learning_rates: only retrievers have rates by parameter name")
         more["learning_rate_mapping"] = dict(o.learning_rates)
     if n > 1:
-        more |= {"ddp_find_unused_parameters": False, "dataloader_drop_last": True}
+        more["dataloader_drop_last"] = True
     return cls(
         output_dir=str(folder.checkpoints),
         num_train_epochs=o.epochs or 1.0,
@@ -258,10 +256,3 @@ def unmoved_randomness() -> Iterator[None]:
     finally:
         random.setstate(python)
         np.random.set_state(with_numpy)  # noqa: NPY002
-
-
-def _is_refusal(error: BaseException) -> bool:
-    """Whether the disk failed; torch and safetensors lose the type of the system's error."""
-    words = r"PytorchStreamWriter|file write failed|I/O error|os error"
-    lost = isinstance(error, (RuntimeError, SafetensorError)) and re.search(words, str(error)) is not None
-    return isinstance(error, OSError) or lost
