@@ -97,3 +97,16 @@ def test_training_questions(data_root: Path, name: str, n_passages: int, n_quest
     assert (len(list(data.passages)), len(queries)) == (n_passages, n_questions)
     assert data.qrels["train"].keys() == {query.query_id for query in queries}
     assert tuple(sorted({query.lang for query in queries})) == relevance_card(name).languages
+
+
+def test_leaks(data_root: Path) -> None:
+    """Three Wikipedia articles of CMRC 2018 are also MLQA's; two questions of TyDi are XOR-Retrieve's."""
+    report = check_recipe_leaks(["cmrc2018", "tydi"], data_root, ["mlqa-test", "xor-dev"])
+    found = [(leak.training, leak.kind, leak.evaluation, leak.overlap) for leak in report.leaks]
+    assert found == [
+        *[("cmrc2018", "passage", "mlqa-test", 1.0)] * 3,
+        *[("tydi", "question", "xor-dev", 1.0)] * 2,
+    ]
+    data = read_relevance("cmrc2018", data_root, exclude=report.exclusions)
+    assert data.counts["passages excluded as leaks"] == 3
+    assert check_recipe_leaks(["arcd", "drcd"], data_root, ["xor-dev", "xquad-r"]).leaks == ()
