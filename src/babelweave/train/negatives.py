@@ -182,7 +182,7 @@ def _query_id(name: str, number: int) -> str:
 
 
 class Search(Checked):
-    """What looks for negatives: an encoder or BM25 over the passages of the data, or indexes over others."""
+    """What looks for negatives: an encoder or BM25 over passages in memory, or indexes on disk."""
 
     encoder: str | None = None
     """SPEC of an encoder; of the questions' where `indexes` are searched."""
@@ -191,19 +191,15 @@ class Search(Checked):
     indexes: tuple[str, ...] = ()
     """Index folders, fused where there are several."""
     collection: str | None = None
-    """The passages behind `indexes`."""
+    """The passages searched, those behind `indexes`; by default the passages of the data."""
 
     def _contradictions(self) -> Iterator[str]:
-        if self.indexes:
-            if self.collection is None:
-                yield "indexes need collection, where the texts of their passages are"
-            if self.bm25 is not None:
-                yield "bm25 searches the passages of the data; an index of terms goes under indexes"
-        else:
-            if (self.encoder is None) == (self.bm25 is None):
-                yield "give encoder or bm25, or indexes"
-            if self.collection is not None:
-                yield "collection has no effect without indexes"
+        if not self.indexes and (self.encoder is None) == (self.bm25 is None):
+            yield "give encoder or bm25, or indexes"
+        if self.indexes and self.collection is None:
+            yield "indexes need collection, where the texts of their passages are"
+        if self.indexes and self.bm25 is not None:
+            yield "bm25 searches passages in memory; a folder of bm25 goes under indexes"
 
 
 class Mine(Recipe):
@@ -241,20 +237,24 @@ class Mine(Recipe):
         return Trained(0, None, None, manifest)
 
     def _search(self, pool: RowPool) -> tuple[Run, PassageLookup]:
-        asked, depth = queries(pool), self.mining.last
+        asked, depth, root = queries(pool), self.mining.last, self.data.root
+        collection = self.search.collection
+        opened = Collection.open(data_path(collection, root)) if collection else None
         if self.search.indexes:
-            assert self.search.collection is not None
-            collection = Collection.open(data_path(self.search.collection, self.data.root))
-            indexes = [str(data_path(index, self.data.root)) for index in self.search.indexes]
+            assert opened is not None
+            indexes = [str(data_path(index, root)) for index in self.search.indexes]
             pipeline = Pipeline(indexes, lambda: open_encoder(self.search.encoder or "minilm"))
-            return pipeline.search(asked, depth), lambda ids: find_passages(collection.passages(), ids)
-        numbered = {f"{row:09}": passage for row, passage in enumerate(pool.passages)}
-        passages = [passage._replace(doc_id=doc_id) for doc_id, passage in numbered.items()]
-        ranker: Ranker = (
-            Bm25Ranker(self.search.bm25)
-            if self.search.bm25
-            else DenseRanker(open_encoder(self.search.encoder or "minilm"))
-        )
-        subset = Subset("data", passages[0].lang, asked[0].lang, passages, asked, {})
+            return pipeline.search(asked, depth), lambda ids: find_passages(opened.passages(), ids)
+        passages = list(opened.passages()) if opened else pool.passages
+        numbered = {f"{row:09}": passage for row, passage in enumerate(passages)}
+        renamed = [passage._replace(doc_id=doc_id) for doc_id, passage in numbered.items()]
+        subset = Subset("data", renamed[0].lang, asked[0].lang, renamed, asked, {})
+        ranker = self._ranker()
         ranker.prepare([subset], Stopwatch())
         return ranker.rank(subset, depth), lambda ids: {doc_id: numbered[doc_id] for doc_id in ids}
+
+    def _ranker(self) -> Ranker:
+        if self.search.bm25 is not None:
+            return Bm25Ranker(self.search.bm25)
+        assert self.search.encoder is not None
+        return DenseRanker(open_encoder(self.search.encoder))
