@@ -86,8 +86,9 @@ def make_student(
     for lang in settings.languages:
         pairs = _ids(tokenizer, translations.get(lang, ()))
         tables[lang] = align(pairs, len(tokenizer), locality=settings.locality_of(lang))
+    used = tables.values() if settings.align else ()
     theirs: Float32 = teacher.model[0].auto_model.get_input_embeddings().weight.detach().cpu().numpy()
-    rows = initial_rows(tokenizer, pieces, english, theirs, tables.values(), settings.sharpness)
+    rows = initial_rows(tokenizer, pieces, english, theirs, used, settings.sharpness)
     counts = {
         "rows": len(rows.rows),
         "rows of the teacher": rows.n_teacher,

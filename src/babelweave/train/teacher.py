@@ -10,8 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from babelweave.artifact import MANIFEST
 from babelweave.data.squad import text_id
 from babelweave.encode.store import VectorStore, encode_collection
+from babelweave.errors import UsageError
 from babelweave.protocols import Encoder
 from babelweave.records import Passage
 
@@ -24,10 +26,15 @@ def teach(texts: Sequence[str], teacher: Encoder, folder: Path) -> VectorStore:
     Raises:
         UsageError: `folder` holds the vectors of other texts, or of another teacher.
     """
-    passages = (Passage(text_id(text), text, "en") for text in texts)
-    if not (folder / "manifest.json").is_file():
-        encode_collection(passages, teacher, folder)
-    return VectorStore.open(folder)
+    ids = [text_id(text) for text in texts]
+    if not (folder / MANIFEST).is_file():
+        encode_collection((Passage(*row, "en") for row in zip(ids, texts, strict=True)), teacher, folder)
+    store = VectorStore.open(folder)
+    if difference := store.signature.differences(teacher.signature):
+        raise UsageError(f"{folder}: holds vectors of another teacher ({'; '.join(difference)})")
+    if list(store.doc_ids) != ids:
+        raise UsageError(f"{folder}: holds the vectors of other texts; name another folder for them")
+    return store
 
 
 class TeacherLoss(nn.Module):

@@ -63,6 +63,8 @@ class Vocabulary(Strict):
     """Times a character has to stand in the text to be given a row of its own; 4 by default."""
     max_characters: PositiveInt = 700_000
     """Text of a language that its pieces are learned from; half of it where no blanks are written."""
+    align: bool = True
+    """Begin the rows of a language at those of its translations; else all begin at their spelling."""
     locality: dict[Language, NonNegativeFloat] = Field(default_factory=dict)
     """Position prior of the word alignment where it is not `word_alignment.LOCALITY`."""
     sharpness: Annotated[float, Field(ge=1)] = 1.5
