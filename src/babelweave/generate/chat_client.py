@@ -77,7 +77,8 @@ class ChatClient:
     ) -> None:
         self._endpoint, self._options, self._limit_field = endpoint, options, limit_field
         self._timeout, self._retries, self._budget = timeout, retries, budget
-        self._ssl = httpx.create_ssl_context()  # reads the certificates, so once
+        secure = endpoint.address.startswith("https:")
+        self._verify = httpx.create_ssl_context() if secure else False  # reads the certificates, so once
         self.stopping = False
         """Set when the run has to stop: requests under way finish, nothing is tried again."""
         self._quiet_until = 0.0
@@ -85,7 +86,7 @@ class ChatClient:
     def open(self) -> httpx.AsyncClient:
         """Connections for one event loop."""
         return httpx.AsyncClient(
-            verify=self._ssl,
+            verify=self._verify,
             headers=self._endpoint.headers,
             timeout=self._timeout,
             limits=httpx.Limits(max_connections=None),

@@ -77,11 +77,15 @@ def open_model(folder: Path, dtype: torch.dtype) -> Any:
     """
     try:
         with quiet():
-            model = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=dtype, trust_remote_code=False)
+            model, loaded = AutoModelForSeq2SeqLM.from_pretrained(
+                folder, dtype=dtype, trust_remote_code=False, output_loading_info=True
+            )
     except (OSError, ValueError, LookupError, TypeError, AttributeError, ImportError) as error:
         raise DataError(f"{folder}: cannot be opened as a generator ({first_line(error)})") from error
     except (RuntimeError, SafetensorError) as error:
         raise DataError(f"{folder}: the weights cannot be loaded ({first_line(error)})") from error
+    if missing := sorted(loaded["missing_keys"]):  # transformers would draw them at random
+        raise DataError(f"{folder}: the model has no weights for {missing[0]} and {len(missing) - 1} others")
     return model.eval()
 
 
