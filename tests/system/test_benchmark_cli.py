@@ -296,3 +296,46 @@ def test_an_empty_pool_is_refused(cli: Cli, tmp_path: Path) -> None:
     )
     assert code == 3
     assert "no passages" in err
+
+
+def test_an_ablation_finds_what_the_benchmark_finds_and_makes_a_page(
+    cli: Cli, release: Path, encoder: Path, lexicon: Path, tmp_path: Path
+) -> None:
+    generator = f"lexical?lexicon={lexicon}&form=keywords"
+    common = ("--source", release, "--encoder", encoder, "--generator", generator, "--languages", "de")
+    ablate = (
+        "ablate", "--benchmark", "mlqa", *common, "--subsets", "en-de", "--numbers", "0,1", "--alphas", "0.5",
+        "--weights", "0,1", "--alpha", "0.5", "--out", tmp_path / "a", "--json",
+    )  # fmt: skip
+    code, out, err = cli(*ablate, "--dry-run")
+    assert code == 0, err
+    assert json.loads(out)["arms"] == 7, (
+        "plain, one query of all and of the asking language, sum, max, unit length, weight 0"
+    )
+    assert not (tmp_path / "a").exists()
+    code, out, err = cli(*ablate)
+    assert code == 0, err
+    cells = {(c["axis"], c["curve"], c["x"]): c for c in json.loads(out)["cells"] if c["measure"] == "RR@10"}
+    woven = cells["alpha", "mean", 0.5]
+    assert woven["mean_b"] == 1.0 > woven["mean_a"]
+    assert cells["alpha", "max", 0.5]["mean_b"] == 1.0
+    assert cells["weights", "queries in de", 0.0]["difference"] == 0.0
+    options = ("--per-language", 1, "--alpha", 0.5, "--fuser", "max", "--subsets", "en-de", "--json")
+    code, out, _ = cli("benchmark", "mlqa", *common, *options)
+    assert code == 0
+    assert json.loads(out)["mean"]["all"]["RR@10"] == 1.0
+    code, _, err = cli("report", tmp_path / "a", "--out", tmp_path / "a.html")
+    assert code == 0, err
+    assert "asking language, 1" in (tmp_path / "a.html").read_text(encoding="utf-8")
+
+
+def test_ablations_that_are_refused(cli: Cli, release: Path, tmp_path: Path) -> None:
+    ablate = ("ablate", "--source", release, "--out", tmp_path / "a")
+    for options, message in (
+        (("--benchmark", "mlqa", "--numbers", "1,x"), "--numbers '1,x': expected whole numbers"),
+        (("--benchmark", "mlqa", "--axes", "alfa"), "did you mean 'alpha'"),
+        (("--benchmark", "xquad-r", "--split", "dev"), "go with mlqa"),
+    ):
+        code, _, err = cli(*ablate, *options)
+        assert code == 2
+        assert message in err

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from babelweave.errors import DataError, UsageError
-from babelweave.evaluate.ablate import PLAIN, Ablation, ablate, write_ablation
-from babelweave.evaluate.arms import Arm, Design, sum_alpha
+from babelweave.evaluate.ablate import Ablation, ablate, write_ablation
+from babelweave.evaluate.arms import PLAIN, Arm, Design, sum_alpha
 from babelweave.evaluate.benchmarks.rankers import DenseRanker, Stopwatch, Weaving
 from babelweave.evaluate.benchmarks.subsets import Settings, Tasks, run_tasks
 from babelweave.evaluate.compare import compare, holm

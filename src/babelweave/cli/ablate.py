@@ -85,7 +85,7 @@ def run(
     from babelweave.artifact import check_target
     from babelweave.encode.spec import open_encoder
     from babelweave.evaluate.ablate import KIND, ablate, write_ablation
-    from babelweave.evaluate.arms import Arm, Design
+    from babelweave.evaluate.arms import Arm, Design, arms_of
     from babelweave.evaluate.benchmarks.system import System
     from babelweave.evaluate.measures import parse_names
     from babelweave.report.ablation import ablation_tables
@@ -125,7 +125,7 @@ def run(
         axes=axes.split(","),
     )
     plan = tasks.plan()
-    n_arms = len({arm for axis in design.build(weaving.languages, most) for arm in axis.arms()})
+    n_arms = len(arms_of(design.build(weaving.languages, most)))
     n_queries = plan["distinct_passages"] * most * len(weaving.languages)
     say(
         f"{n_arms} arms; to encode: {plan['distinct_passages']} passages, "

@@ -21,7 +21,7 @@ import numpy as np
 
 from babelweave.artifact import Manifest, seal, write_aside, write_folder, write_json
 from babelweave.errors import DataError
-from babelweave.evaluate.arms import Arm, Axis, Design
+from babelweave.evaluate.arms import Arm, Axis, Design, arms_of, distinct
 from babelweave.evaluate.benchmarks.rankers import EncodedTasks, Weaving
 from babelweave.evaluate.benchmarks.subsets import Tasks
 from babelweave.evaluate.compare import Comparison, compare, correct
@@ -34,7 +34,6 @@ from babelweave.weave.stream import QueryVectors, query_vectors
 
 KIND = "ablation"
 MEASURES = ("RR@10", "R@100")
-PLAIN = Arm(per_language=0, alpha=0.0)
 
 _PASSAGES_AT_ONCE = 1024  # fused together: 56 queries of 384 dimensions each are 88 MB
 
@@ -100,7 +99,7 @@ class Ablation:
                     "curves": [
                         {
                             "name": curve.name,
-                            "points": [{"x": x, "arm": place[_distinct(arm)]} for x, arm in curve.points],
+                            "points": [{"x": x, "arm": place[distinct(arm)]} for x, arm in curve.points],
                         }
                         for curve in axis.curves
                     ],
@@ -150,7 +149,7 @@ def ablate(
         raise DataError("no passage of the subsets has a generated query; were they made for others?")
     available = max(queries.languages.count(lang) for lang in weaving.languages)
     axes = design.build(weaving.languages, available)
-    arms = list(dict.fromkeys([PLAIN, *(_distinct(arm) for axis in axes for arm in axis.arms())]))
+    arms = arms_of(axes)
     bench = _Bench(encoded, queries, tuple(weaving.languages), tasks.subsets)
     scores: list[Table] = []
     for number, arm in enumerate(arms):
@@ -180,11 +179,6 @@ def ablate(
         cells=cells,
         seconds=watch.seconds,
     )
-
-
-def _distinct(arm: Arm) -> Arm:
-    """All plain arms are one."""
-    return PLAIN if arm.is_plain else arm
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ Every axis changes one thing of the base setting and leaves the rest:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
@@ -53,6 +53,9 @@ class Arm:
         return {**asdict(self), "language_weights": dict(self.language_weights)}
 
 
+PLAIN = Arm(per_language=0, alpha=0.0)
+
+
 class Point(NamedTuple):
     x: float
     arm: Arm
@@ -72,9 +75,16 @@ class Axis:
     label: str
     curves: tuple[Curve, ...]
 
-    def arms(self) -> Iterator[Arm]:
-        for curve in self.curves:
-            yield from (point.arm for point in curve.points)
+
+def distinct(arm: Arm) -> Arm:
+    """The arm, all plain ones as one."""
+    return PLAIN if arm.is_plain else arm
+
+
+def arms_of(axes: Iterable[Axis]) -> list[Arm]:
+    """Every distinct arm of some axes, `PLAIN` first."""
+    points = (point for axis in axes for curve in axis.curves for point in curve.points)
+    return list(dict.fromkeys([PLAIN, *(distinct(point.arm) for point in points)]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
