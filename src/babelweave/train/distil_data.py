@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, PositiveInt
 
 from babelweave.data.dataset import Dataset
-from babelweave.data.exclusions import read_exclusions
+from babelweave.data.leaks import check_recipe_leaks
 from babelweave.data.parallel.pairs import Pair
 from babelweave.data.parallel.read import passages, read_parallel
 from babelweave.data.relevance import read_relevance
-from babelweave.data.squad import text_sha1
 from babelweave.errors import DataError
 from babelweave.generate.lexicon import Lexicon
 from babelweave.recipe import data_path
@@ -72,8 +71,9 @@ class DistilData(Checked):
     """Where relative paths of the recipe begin; BABELWEAVE_DATA by default."""
     lexicon: str | None = None
     """Terms and meanings (Open Multilingual Wordnet) that the word alignment reads beside the sentences."""
-    exclusions: str | None = None
-    """Passages near an evaluation set, beside those the sources leave out themselves."""
+    against: tuple[str, ...] = ()
+    """Evaluation sets (`leaks.EVALUATIONS`, or collections) whose texts are looked for in every source; what
+    holds one is left out and counted. About two minutes for all of MLQA, XQuAD-R, SQuAD and XOR-Retrieve."""
     sets: Annotated[tuple[DistilSet, ...], Field(min_length=1)]
 
     def _contradictions(self) -> Iterator[str]:
@@ -107,23 +107,22 @@ class Corpus:
 
     def __init__(self, data: DistilData) -> None:
         self._root = data.folder
-        self._excluded = (
-            read_exclusions(data_path(data.exclusions, data.root)) if data.exclusions is not None else {}
-        )
+        self.counts: dict[str, int] = {}
+        self._excluded: Set[str] = frozenset()
+        if data.against:
+            names = [*_named(data, "parallel"), *_named(data, "relevance")]
+            report = check_recipe_leaks(names, self._root, data.against)
+            self._excluded = report.exclusions
+            self.counts["texts that hold evaluation texts"] = len(report.exclusions)
         self._pairs: dict[str, list[Pair]] = {}
         self._relevance: dict[str, Dataset] = {}
-        self.counts: dict[str, int] = {}
 
     def pairs(self, name: str) -> list[Pair]:
-        """Every pair of a source whose English and translation are on no list of exclusions."""
+        """Every pair of a source."""
         if name not in self._pairs:
-            read = read_parallel(name, self._root)
-            kept = list(read)
-            clean = [p for p in kept if not self._excluded.keys() & {text_sha1(p.english), text_sha1(p.text)}]
+            read = read_parallel(name, self._root, exclude=self._excluded)
+            self._pairs[name] = list(read)
             self.counts |= {f"{name}: {what}": n for what, n in read.counts.items()}
-            if len(clean) < len(kept):
-                self.counts[f"{name}: excluded as leaks"] = len(kept) - len(clean)
-            self._pairs[name] = clean
         return self._pairs[name]
 
     def relevance(self, name: str) -> Dataset:
@@ -199,12 +198,20 @@ class Corpus:
 def switch(
     examples: Iterable[Example], part: DistilSet, lexicon: WordLexicon, seed: int
 ) -> Iterator[Example]:
-    """Each English question in one of the languages in turn; those without a known word are left out."""
+    """Each English question in one of the languages in turn; those without a known word are left out.
+
+    Raises:
+        DataError: none has one.
+    """
+    n_switched = 0
     for number, example in enumerate(examples):
         lang = part.languages[number % len(part.languages)]
         switched = code_switch(example.text, lexicon, [lang], p=part.p, seed=seed)
         if switched.n_replaced:
+            n_switched += 1
             yield Example(switched.text, lang, example.english)
+    if not n_switched:
+        raise DataError(f"data.sets {part.name!r}: no question holds a word with a known translation")
 
 
 def texts_by_language(corpus: Corpus, data: DistilData) -> dict[str, list[str]]:

@@ -150,7 +150,8 @@ def _language_pieces(
     """Piece -> probability: every character, frequent words, pieces of words; at most `n_rows` not in `known`
     beside the characters."""
     spaceless = lang.partition("-")[0] in _SPACELESS
-    normal = [normaliser().normalize_str(text) for text in texts]
+    normalise = normaliser().normalize_str
+    normal = [normalise(text) for text in texts]
     sample = _evenly(normal, settings.max_characters // (2 if spaceless else 1))
     fewest = settings.characters.get(lang, 4)
     frequent = {c for c, count in Counter("".join(sample)).items() if count >= fewest}

@@ -97,7 +97,7 @@ def _links(pairs: Sequence[tuple[Ids, Ids]], locality: float) -> _Links:
 
 
 def aligned_words(
-    counts: csr_array, tokenizer: Any, lang: str, *, fewest: float = 3.0, share: float = 0.3
+    counts: csr_array, tokenizer: Any, lang: str, *, fewest: float = 2.0, share: float = 0.3
 ) -> dict[str, str]:
     """English word -> the whole word that most often produced it.
 
