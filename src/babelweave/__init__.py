@@ -42,6 +42,11 @@ if TYPE_CHECKING:
     from babelweave.evaluate.token_recall import TokenRecall as TokenRecall
     from babelweave.evaluate.token_recall import answer_ceiling as answer_ceiling
     from babelweave.evaluate.token_recall import token_recall as token_recall
+    from babelweave.generate.filters import Gates as Gates
+    from babelweave.generate.filters import filter_queries as filter_queries
+    from babelweave.generate.identify import Identifier as Identifier
+    from babelweave.generate.inspect import Inspected as Inspected
+    from babelweave.generate.inspect import inspect_queries as inspect_queries
     from babelweave.generate.queries import GeneratedQueries as GeneratedQueries
     from babelweave.generate.run import generate_queries as generate_queries
     from babelweave.generate.spec import open_generator as open_generator
@@ -69,6 +74,7 @@ if TYPE_CHECKING:
     from babelweave.search.hybrid import HybridSearcher as HybridSearcher
     from babelweave.search.hybrid import reciprocal_rank_fusion as reciprocal_rank_fusion
     from babelweave.search.hybrid import weighted_sum as weighted_sum
+    from babelweave.search.judge import open_judges as open_judges
     from babelweave.search.rerank import CrossEncoder as CrossEncoder
     from babelweave.search.rerank import RerankSearcher as RerankSearcher
     from babelweave.search.search import Bm25Searcher as Bm25Searcher
@@ -95,12 +101,15 @@ _HOME = {
     "Encoder": "protocols",
     "EncoderSignature": "records",
     "Fuser": "protocols",
+    "Gates": "generate.filters",
     "GeneratedQueries": "generate.queries",
     "GeneratedQuery": "records",
     "Generator": "protocols",
     "Hits": "records",
     "HybridSearcher": "search.hybrid",
+    "Identifier": "generate.identify",
     "Index": "protocols",
+    "Inspected": "generate.inspect",
     "IrMeasure": "evaluate.measures",
     "Manifest": "artifact",
     "Measure": "protocols",
@@ -130,13 +139,16 @@ _HOME = {
     "encode_collection": "encode.store",
     "encode_dev": "weave.tune",
     "estimate": "evaluate.compare",
+    "filter_queries": "generate.filters",
     "find_passages": "search.search",
     "generate_queries": "generate.run",
+    "inspect_queries": "generate.inspect",
     "open_bm25": "index.bm25",
     "open_encoder": "encode.spec",
     "open_fuser": "weave.fusers.spec",
     "open_generator": "generate.spec",
     "open_index": "index.dense",
+    "open_judges": "search.judge",
     "open_task": "evaluate.scorecard",
     "read_qrels": "data.trec",
     "read_run": "data.trec",
