@@ -38,6 +38,7 @@ class Trouble(Strict):
 class TinyRecipe(Recipe):
     kind: Literal["tiny"]
     model: str
+    dropout: float = 0.1
     optimisation: Optimisation
     batches: Batches = Field(default_factory=lambda: Batches(distinct=False))
     lora: Lora | None = None
@@ -58,6 +59,8 @@ class TinyRecipe(Recipe):
         return Dataset.from_dict({"anchor": anchors, "positive": positives, "lang": languages})
 
     def train(self, folder: Path, *, overwrite: bool = False, progress: Progress | None = None) -> Trained:
+        from torch.nn import Dropout
+
         from babelweave.train.batches import batch_arguments
         from babelweave.train.folder import TrainingFolder
         from babelweave.train.lora import add_lora, merge_lora
@@ -68,6 +71,9 @@ class TinyRecipe(Recipe):
         data = self.data()
         with seeded(self.optimisation.seed):
             model = open_model(self.model)
+            for module in model.modules():
+                if isinstance(module, Dropout):
+                    module.p = self.dropout
             if self.lora is not None:
                 model[0].model = add_lora(model[0].model, self.lora)
             made = arguments(self.optimisation, place, **batch_arguments(self.batches, data))

@@ -201,9 +201,10 @@ def test_a_place_without_a_recipe(tmp_path: Path) -> None:
         load_recipe("nothing-like-it")
 
 
-def test_packaged_recipes_open_by_name() -> None:
-    for file in PACKAGED.iterdir():
-        assert isinstance(load_recipe(Path(file.name).stem), Recipe), file.name
+@pytest.mark.parametrize("name", sorted(Path(file.name).stem for file in PACKAGED.iterdir()))
+def test_packaged_recipes_open_by_name_and_read_back(write: Any, name: str) -> None:
+    recipe = load_recipe(name)
+    assert load_recipe(write(dump_recipe(recipe))) == recipe
 
 
 def test_where_sources_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

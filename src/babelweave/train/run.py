@@ -17,6 +17,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+import torch.distributed as dist
 from accelerate.utils import broadcast_object_list
 from transformers import PreTrainedModel, PrinterCallback, TrainerCallback, set_seed
 
@@ -126,6 +127,14 @@ class _Conductor(TrainerCallback):  # type: ignore[misc]
 
     def outcome(self) -> Outcome:
         return Outcome(self.step, *(self.best or (None, None)))
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Average over the processes what a loss learns beside the model, which DDP does not see."""
+        if n_processes() > 1:
+            for parameter in self.trainer.loss_parameters().values():
+                if parameter.grad is not None:
+                    dist.all_reduce(parameter.grad)
+                    parameter.grad /= n_processes()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.step = state.global_step

@@ -49,7 +49,7 @@ class Checked(Strict):
     def _contradictions(self) -> Iterator[str]:
         return iter(())
 
-    def _changed(self, name: str) -> bool:
+    def changed(self, name: str) -> bool:
         """Whether a field differs from its default; a resolved recipe writes every default out."""
         return bool(getattr(self, name) != type(self).model_fields[name].default)
 
@@ -115,7 +115,7 @@ class Optimisation(Checked):
         if self.max_steps and self.warmup_steps is not None and self.warmup_steps > self.max_steps:
             yield f"{self.warmup_steps} warmup_steps are more than {self.max_steps} max_steps"
         for name in ("adam_beta1", "adam_beta2", "adam_epsilon"):
-            if self.optimizer == "adafactor" and self._changed(name):
+            if self.optimizer == "adafactor" and self.changed(name):
                 yield f"{name} has no effect on adafactor"
 
     def n_steps(self, n_batches: int) -> int:
@@ -146,9 +146,9 @@ class Batches(Checked):
     """Examples of like length together: less padding, and negatives of like length."""
 
     def _contradictions(self) -> Iterator[str]:
-        if self.languages != "hybrid" and self._changed("single_probability"):
+        if self.languages != "hybrid" and self.changed("single_probability"):
             yield f'single_probability has no effect on languages = "{self.languages}"'
-        if self.weights and self._changed("exponent"):
+        if self.weights and self.changed("exponent"):
             yield "give weights or exponent, not both"
         if self.weights and not any(self.weights.values()):
             yield "all weights are 0: nothing to train on"

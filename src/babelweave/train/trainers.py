@@ -114,7 +114,7 @@ class Resumable:
         load_model(self.model, checkpoint / WEIGHTS)
         kept = load_file(checkpoint / LOSS_WEIGHTS) if (checkpoint / LOSS_WEIGHTS).is_file() else {}
         with torch.no_grad():
-            for name, parameter in self._loss_parameters().items():
+            for name, parameter in self.loss_parameters().items():
                 parameter.copy_(kept[name])
 
     def _load_from_checkpoint(self: Any, resume_from_checkpoint: str, model: Any = None) -> None:
@@ -130,10 +130,10 @@ class Resumable:
                 )
         folder.mkdir(parents=True, exist_ok=True)
         save_model(self.model, str(folder / WEIGHTS))
-        if own := self._loss_parameters():
+        if own := self.loss_parameters():
             save_file({name: p.detach().contiguous() for name, p in own.items()}, folder / LOSS_WEIGHTS)
 
-    def _loss_parameters(self: Any) -> dict[str, torch.nn.Parameter]:
+    def loss_parameters(self: Any) -> dict[str, torch.nn.Parameter]:
         """What a loss learns beside the model: a temperature, a projection."""
         models = {id(parameter) for parameter in self.model.parameters()}
         return {
