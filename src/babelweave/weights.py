@@ -13,6 +13,8 @@ from babelweave.errors import DataError
 
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "*.model", "*.tiktoken")
 _WEIGHT_FILES = ("*.safetensors", "pytorch_model*.bin")
+ONNX_GRAPH = "onnx/model.onnx"
+"""Where the field keeps a graph in a model folder."""
 
 
 def model_digest(folder: Path) -> str:
@@ -32,6 +34,13 @@ def model_digest(folder: Path) -> str:
     if not any(path.suffix in (".safetensors", ".bin") for path in files):
         raise DataError(f"{folder}: no weights (*.safetensors) found")
     return digest_files(folder, files)
+
+
+def is_onnx(folder: Path) -> bool:
+    """Whether a folder holds a graph for onnxruntime in place of weights; with both, the weights count."""
+    return (folder / ONNX_GRAPH).is_file() and not any(
+        path for glob in _WEIGHT_FILES for path in folder.glob(glob)
+    )
 
 
 def tokenizer_files(folder: Path) -> list[Path]:

@@ -1,12 +1,15 @@
-"""What every `Encoder` promises, over the packaged MiniLM and random models of three families."""
+"""What every `Encoder` promises, over the packaged MiniLM and random models of three families, as weights and
+as graphs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer
 
 import tiny_encoders
 from babelweave.encode.spec import open_encoder
@@ -15,19 +18,41 @@ from babelweave.errors import UsageError
 from babelweave.protocols import Encoder
 from babelweave.records import Encoded, EncoderSignature, Role
 from babelweave.registry import names
+from babelweave.train.export import export_model
 
 TEXTS = [*tiny_encoders.SENTENCES, "", "日本", "last " + " ".join(tiny_encoders.SENTENCES * 2)]
 TOLERANCE = 2e-5
 PROMPTS = {"prompt_query": "ask: ", "prompt_passage": "tell: "}
 
 
-@pytest.fixture(scope="module", params=["minilm", *tiny_encoders.KINDS])
-def encoder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Encoder]:
+class Case(NamedTuple):
+    encoder: Encoder
+    tokenizer: Tokenizer
+
+
+GRAPHS = {"bert-int8": "int8", "xlmr-int8": "int8", "mt5-onnx": "onnx"}
+
+
+@pytest.fixture(scope="module", params=["minilm", *tiny_encoders.KINDS, *GRAPHS])
+def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Case]:
     if request.param == "minilm":
-        yield open_encoder("minilm?precision=float32&batch_tokens=600")
+        encoder: Any = open_encoder("minilm?precision=float32&batch_tokens=600")
+        yield Case(encoder, encoder.model.tokenizer.backend_tokenizer)
         return
-    folder = tiny_encoders.build(request.param, tmp_path_factory.mktemp(request.param))
-    yield TransformerEncoder(str(folder), pooling="mean", precision="float32", batch_tokens=100)
+    kind = request.param.partition("-")[0]
+    folder = tiny_encoders.build(kind, tmp_path_factory.mktemp(kind))
+    if to := GRAPHS.get(request.param):
+        out = tmp_path_factory.mktemp("graph") / kind
+        export_model(f"{folder}?pooling=mean", to, out, {"passage": TEXTS})
+        yield Case(open_encoder(str(out)), Tokenizer.from_file(str(out / "tokenizer.json")))
+        return
+    encoder = TransformerEncoder(str(folder), pooling="mean", precision="float32", batch_tokens=100)
+    yield Case(encoder, encoder.model.tokenizer.backend_tokenizer)
+
+
+@pytest.fixture(scope="module")
+def encoder(case: Case) -> Encoder:
+    return case.encoder
 
 
 def check(encoder: Encoder) -> None:
@@ -66,17 +91,17 @@ def test_contract(encoder: Encoder) -> None:
     check(encoder)
 
 
-def test_truncated_texts_are_those_with_too_many_tokens(encoder: TransformerEncoder) -> None:
+def test_truncated_texts_are_those_with_too_many_tokens(case: Case) -> None:
+    encoder, tokenizer = case
     limit = encoder.signature.max_tokens_passage
-    tokenizer = encoder.model.tokenizer
-    tokenizer.backend_tokenizer.no_truncation()
-    longer = [len(tokenizer.backend_tokenizer.encode(text).ids) > limit for text in TEXTS]
+    tokenizer.no_truncation()
+    longer = [len(tokenizer.encode(text).ids) > limit for text in TEXTS]
     assert any(longer)
     assert not all(longer)
     assert encoder.encode(TEXTS, "passage").n_truncated == sum(longer)
 
 
-def test_length_limit_is_where_a_text_stops_to_matter(encoder: TransformerEncoder) -> None:
+def test_length_limit_is_where_a_text_stops_to_matter(encoder: Encoder) -> None:
     word = "a "
     long, longer = word * 600, word * 900
     vectors, n_truncated = encoder.encode([long, longer], "query")
@@ -121,4 +146,4 @@ def test_contract_catches_a_wrong_order(tmp_path_factory: pytest.TempPathFactory
 
 
 def test_registered_names() -> None:
-    assert {"minilm", "openai"} <= set(names("encoder"))
+    assert {"minilm", "onnx", "openai"} <= set(names("encoder"))

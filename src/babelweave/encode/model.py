@@ -13,6 +13,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Dense, Normalize, Transformer
 from sentence_transformers.sentence_transformer.modules import Pooling, StaticEmbedding
 
+from babelweave.artifact import read_json
 from babelweave.errors import DataError, UsageError, nearest
 from babelweave.records import Role
 from babelweave.weights import first_line, quiet
@@ -21,7 +22,13 @@ logger = logging.getLogger(__name__)
 
 POOLINGS = {"mean": "mean", "cls": "cls", "last": "lasttoken", "max": "max"}
 """Option value -> sentence-transformers' name."""
+SIMILARITIES = ("cosine", "dot")
 
+SETTINGS = "config_sentence_transformers.json"
+OWN_SETTINGS = "babelweave"
+LIMITS: dict[Role, str] = {"query": "max_tokens_query", "passage": "max_tokens_passage"}
+"""Tokens per role, which sentence-transformers has no place for, stand in `SETTINGS` under `OWN_SETTINGS`:
+every tool that reads the file leaves unknown keys alone, and it comes along from the Hub."""
 _LENGTH_WITHOUT_POSITIONS = 512
 """Tokens read by a model that states no limit and has none in its positions (T5 and relatives): the
 length T5 was pre-trained with (Raffel et al. 2020, section 3.1.2)."""
@@ -68,12 +75,25 @@ def _cannot_open(target: str, local: bool, error: Exception) -> str:
     )
 
 
-def adapt(model: Any, folder: Path, name: str, *, pooling: str | None, normalise: bool | None) -> None:
-    """Set pooling and normalisation where asked; say what was assumed where the model does not tell.
+def adapt(
+    model: Any,
+    folder: Path,
+    name: str,
+    *,
+    pooling: str | None,
+    normalise: bool | None,
+    similarity: str | None = None,
+) -> None:
+    """Set pooling, normalisation and similarity where asked; say what was assumed where the model does not
+    tell.
 
     Raises:
-        UsageError: unknown pooling, or the model has none to set.
+        UsageError: unknown pooling or similarity, or the model has no pooling to set.
     """
+    if similarity is not None:
+        if similarity not in SIMILARITIES:
+            raise UsageError(f"unknown similarity {similarity!r}; {nearest(similarity, SIMILARITIES)}")
+        model.similarity_fn_name = similarity
     places = [i for i, module in enumerate(model) if isinstance(module, Pooling)]
     if pooling is not None:
         if pooling not in POOLINGS:
@@ -166,6 +186,23 @@ def token_limit(model: Any, name: str) -> tuple[int, int]:
         stated = _LENGTH_WITHOUT_POSITIONS
         logger.warning("%s states no maximum length; %d tokens are assumed", name, stated)
     return stated, positions
+
+
+def recorded_limits(folder: Path) -> dict[Role, int]:
+    """Tokens read per role, where a model that babelweave saved (`train.saved`) says so.
+
+    Raises:
+        DataError: what it says is no such thing.
+    """
+    settings = folder / SETTINGS
+    if not settings.is_file():
+        return {}
+    data = read_json(settings)
+    try:
+        own = data.get(OWN_SETTINGS, {})
+        return {role: int(own[key]) for role, key in LIMITS.items() if key in own}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise DataError(f"{settings}: {OWN_SETTINGS}: not a number of tokens ({error})") from error
 
 
 def _positions(network: Any) -> int:

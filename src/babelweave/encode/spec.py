@@ -8,13 +8,14 @@ from babelweave import registry
 from babelweave.errors import UsageError
 from babelweave.protocols import Encoder
 from babelweave.spec import parse_spec, read_options
+from babelweave.weights import is_onnx
 
 
 def open_encoder(spec: str) -> Encoder:
     """Open the encoder a SPEC names: a registry name first, then a folder, then the Hugging Face Hub.
 
     A registered encoder is a class, made with what follows `name:`, or a function that gives the model
-    folder of an installed package.
+    folder of an installed package. A folder is run by onnxruntime where it holds a graph instead of weights.
 
     Args:
         spec: for instance "minilm", "models/mine?precision=float32&max_tokens_passage=128",
@@ -35,7 +36,16 @@ def open_encoder(spec: str) -> Encoder:
         if argument:
             raise UsageError(f"{spec!r}: encoder {name} takes nothing after a colon")
         target, label = str(found()), name
+    part = _reader_of(Path(target).expanduser())
+    opened: Encoder = part(target, name=label, **read_options(given, part, label or target))
+    return opened
+
+
+def _reader_of(folder: Path) -> type:
+    """The class that opens a folder, or a Hub id."""
+    if is_onnx(folder):
+        found: type = registry.load("encoder", "onnx")
+        return found
     from babelweave.encode.transformer import TransformerEncoder
 
-    options = read_options(given, TransformerEncoder, label or target)
-    return TransformerEncoder(target, name=label, **options)
+    return TransformerEncoder

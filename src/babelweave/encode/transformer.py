@@ -12,7 +12,7 @@ import torch
 
 from babelweave.encode import model as models
 from babelweave.encode.checks import check_finite, check_role, check_unicode
-from babelweave.encode.tokens import BagReader, PaddedReader, TokenReader, token_batches
+from babelweave.encode.tokens import BagReader, InputForm, PaddedReader, TokenReader, token_batches
 from babelweave.errors import UsageError
 from babelweave.records import Encoded, EncoderSignature, Role
 from babelweave.weights import has_bfloat16, model_digest
@@ -42,7 +42,12 @@ class TransformerEncoder:
         pooling: mean, cls, last or max; needed for folders that do not say, where mean (last for
             decoders) is assumed with a warning.
         normalise: scale vectors to unit length.
+        similarity: cosine or dot, what the vectors are compared by.
         batch_tokens: padded tokens of a batch, `BATCH_TOKENS` by default.
+    Attributes:
+        model: the SentenceTransformer; training moves its weights in place.
+        readers: role -> how its texts are tokenised, cut and prompted.
+        folder: where its files lie.
     Raises:
         DataError: no model there, or one that cannot be run.
         UsageError: an option has no such value.
@@ -61,52 +66,58 @@ class TransformerEncoder:
         revision: str | None = None,
         pooling: str | None = None,
         normalise: bool | None = None,
+        similarity: str | None = None,
         batch_tokens: int | None = None,
     ) -> None:
         if precision not in ("auto", "float32", "bfloat16"):
             raise UsageError(f"unknown precision {precision!r}; known: auto, float32, bfloat16")
         if batch_tokens is not None and batch_tokens < 1:
             raise UsageError(f"batch_tokens={batch_tokens}: must be at least 1")
-        self.model, folder = models.open_model(target, revision=revision)
+        self.model, self.folder = models.open_model(target, revision=revision)
         name = name or Path(target).expanduser().resolve().name
-        models.adapt(self.model, folder, name, pooling=pooling, normalise=normalise)
+        models.adapt(
+            self.model, self.folder, name, pooling=pooling, normalise=normalise, similarity=similarity
+        )
         self._budget = batch_tokens or BATCH_TOKENS.get(self.model.device.type, BATCH_TOKENS["cuda"])
         self._bfloat16 = precision == "bfloat16" or (precision == "auto" and has_bfloat16(self.model.device))
         prompts = {"query": prompt_query, "passage": prompt_passage}
-        limits = {"query": max_tokens_query, "passage": max_tokens_passage}
+        limits: dict[Role, int | None] = {"query": max_tokens_query, "passage": max_tokens_passage}
         self._prompts = {
             role: models.stated_prompt(self.model, role) if prompts[role] is None else str(prompts[role])
             for role in ("query", "passage")
         }
-        self._readers = self._make_readers(name, limits)
+        self.readers: dict[Role, TokenReader] = self._make_readers(name, limits)
         self._signature = EncoderSignature(
             name=name,
-            digest=model_digest(folder),
+            digest=model_digest(self.folder),
             dimension=int(self.model.get_embedding_dimension()),
             pooling=models.pooling_name(self.model),
             normalised=models.is_normalised(self.model),
             similarity=models.similarity(self.model, name),
             prompt_query=self._prompts["query"],
             prompt_passage=self._prompts["passage"],
-            max_tokens_query=self._readers["query"].max_tokens,
-            max_tokens_passage=self._readers["passage"].max_tokens,
+            max_tokens_query=self.readers["query"].max_tokens,
+            max_tokens_passage=self.readers["passage"].max_tokens,
             precision="bfloat16" if self._bfloat16 else "float32",
         )
 
-    def _make_readers(self, name: str, limits: dict[str, int | None]) -> dict[str, TokenReader]:
+    def _make_readers(self, name: str, limits: dict[Role, int | None]) -> dict[Role, TokenReader]:
         if models.input_kind(self.model, name) == "bag":
             if asked := [role for role, limit in limits.items() if limit is not None]:
                 raise UsageError(f"max_tokens_{asked[0]}: {name} reads texts of any length")
             return {role: BagReader(self.model[0].tokenizer, self._prompts[role]) for role in limits}
         tokenizer = self.model[0].tokenizer
         stated, positions = models.token_limit(self.model, name)
+        recorded = models.recorded_limits(self.folder)
         smallest = tokenizer.num_special_tokens_to_add() + 1
-        readers: dict[str, TokenReader] = {}
+        readers: dict[Role, TokenReader] = {}
         for role, asked_limit in limits.items():
-            limit = stated if asked_limit is None else asked_limit
+            limit = recorded.get(role, stated) if asked_limit is None else asked_limit
             if not smallest <= limit <= positions:
                 raise UsageError(f"max_tokens_{role}={limit}: {name} reads {smallest} to {positions} tokens")
-            readers[role] = PaddedReader(tokenizer, limit, self._prompts[role])
+            readers[role] = PaddedReader(
+                tokenizer.backend_tokenizer, InputForm.of(tokenizer), limit, self._prompts[role]
+            )
         return readers
 
     @property
@@ -125,7 +136,7 @@ class TransformerEncoder:
         """
         check_role(role)
         check_unicode(texts)
-        reader = self._readers[role]
+        reader = self.readers[role]
         vectors = np.empty((len(texts), self.signature.dimension), dtype=np.float32)
         if not len(texts):
             return Encoded(vectors, 0)
