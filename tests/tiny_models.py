@@ -33,6 +33,29 @@ def write_cross_encoder(
     return folder
 
 
+def write_word_encoder(
+    folder: Path, words: Sequence[str], *, dimension: int = 64, max_tokens: int = 64, seed: int = 0
+) -> Path:
+    """A plain BERT of one layer that knows some words and nothing of them yet."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    tokenizer = _tokenizer(words, max_tokens)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=dimension,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=dimension,
+        max_position_embeddings=max_tokens,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        BertModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
 def write_static_encoder(folder: Path, words: Sequence[str], *, dimension: int = 16, seed: int = 0) -> Path:
     """A sentence-transformers encoder that averages random word vectors."""
     import numpy as np
