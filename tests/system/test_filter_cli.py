@@ -86,17 +86,16 @@ def test_from_queries_to_a_woven_index_of_those_that_pass(cli: Cli, folders: Pat
     assert code == 0
     assert "warning: passages have 1 to 3 queries" in err
     for fuser, rows in (("mean", 1), ("max?centroids=2", 3), ("max?by=language", 2)):
-        code, out, err = cli(
-            *weave, "--generated", folders / "kept", "--fuser", fuser, "--out", folders / fuser
-        )
+        woven, index = folders / f"woven-{rows}", folders / f"index-{rows}"
+        code, _, err = cli(*weave, "--generated", folders / "kept", "--fuser", fuser, "--out", woven)
         assert code == 0, err
         assert f"{rows} vectors per passage" in err
-        assert VectorStore.open(folders / fuser).n_rows == 3 * rows
-        assert cli("index", folders / fuser, "--spec", "flat", "--out", folders / f"{fuser}-i")[0] == 0
-        code, out, _ = cli(
-            "search", folders / f"{fuser}-i", "--encoder", folders / "model", "--query", GOOD["whale"],
-            "--top", 3, "--json",
-        )  # fmt: skip
+        assert VectorStore.open(woven).n_rows == 3 * rows
+        assert cli("index", woven, "--spec", "flat", "--out", index)[0] == 0
+        code, out, err = cli(
+            "search", index, "--encoder", folders / "model", "--query", GOOD["whale"], "--top", 3, "--json"
+        )
+        assert code == 0, err
         hits = [hit["doc_id"] for hit in json.loads(out)["queries"][0]["hits"]]
         assert hits[0] == "whale"
         assert sorted(hits) == ["fox", "frog", "whale"]

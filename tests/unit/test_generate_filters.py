@@ -53,7 +53,7 @@ def inspected(
 ROWS = [
     row("a", "de", 0),
     row("a", "de", 1, identified="en"),
-    row("a", "de", 2, script=0.4, identified=None),
+    row("a", "de", 2, script=0.2, identified=None),
     row("a", "zh-Hant", 0),
     row("b", "de", 0, copied=0.95, terms=2),
     row("b", "de", 1, terms=31),

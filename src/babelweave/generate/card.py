@@ -24,8 +24,10 @@ SAMPLES = 20
 CUTOFFS = (1, 10, 100)
 """Places at which round-trip recall is given, as far as the inspection looked."""
 
-IN_SCRIPT = 0.5
-"""A query is in its script when at least so many of its letters are: foreign names are written in theirs."""
+IN_SCRIPT = 0.25
+"""A query is in its script when at least so many of its letters are. Foreign names are written in theirs, and
+a Latin name has more letters than the Chinese question around it: of MLQA dev's Chinese questions 1.6 %
+have half of their letters or more in Latin, 0.2 % three quarters."""
 
 
 class Spread(NamedTuple):
@@ -180,7 +182,7 @@ def as_markdown(card: Card) -> str:
         "",
     ]
     lines += [
-        "in language: identified as the language asked for. in script: at least half of the letters. copied: "
+        "in language: identified as the language asked for. in script: at least a quarter of the letters. copied: "
         "mean share of a query's terms that stand in its passage. found at k: queries whose own passage is "
         "among their first k hits. Ranges: 5th percentile, median, 95th percentile. -: not measured.",
         "",
