@@ -148,9 +148,9 @@ class Design:
         n_queries = n_languages * base.per_language
         mean = replace(base, fuser="mean")
         curves = [
-            Curve("mean, asking language", self._swept(replace(mean, woven="asked"))),
             *(Curve(fuser, self._swept(replace(base, fuser=fuser), n_queries)) for fuser in self.fusers),
             Curve("mean, unit length", self._swept(replace(mean, normalise=True))),
+            Curve("mean, asking language", self._swept(replace(mean, woven="asked"))),
         ]
         return Axis("alpha", "alpha (of a mean)", tuple(curves))
 

@@ -140,13 +140,16 @@ def _blocks(told: _Told, axis: _Axis, measure: str) -> Iterator[Block]:
     if others:
         line = axis.curves[0]
         by_group = [
-            Series(group, [_gain(told, axis, line, x, measure, group) for x in _places(axis)])
+            Series(
+                group.removeprefix("asked in "),
+                [_gain(told, axis, line, x, measure, group) for x in _places(axis)],
+            )
             for group in others
         ]
         if axis.name != "weights":
             yield Figure(
                 _drawn(f"{axis.name}, {measure}, {line.name}", axis, by_group, measure),
-                f"The same by group, {line.name}.",
+                f"The same by question language and group of subsets, {line.name}.",
             )
         yield _by_group(told, axis, measure, others)
 

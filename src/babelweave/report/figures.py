@@ -27,6 +27,7 @@ COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 _MARKERS = "osD^vP"
 _DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
 _HATCHES = ("", "///", "...", "xxx", "\\\\\\", "++")
+_LEGEND_CHARACTERS, _KEY_CHARACTERS = 90, 7  # of a row of the legend; of the line or patch beside a name
 _INK = "#010203"  # replaced by currentColor, the text colour of the page
 _PAPER = "#fdfcfb"  # replaced by --paper, its background
 _SVG = "http://www.w3.org/2000/svg"
@@ -72,7 +73,7 @@ def grouped_bars(title: str, groups: Sequence[str], series: Sequence[Series], *,
         axes.set_ylim(bottom=0)
         axes.set_ylabel(label)
         axes.grid(axis="y", color=_INK, alpha=0.15, linewidth=0.6)
-        _legend(axes, len(series))
+        _legend(axes, [s.name for s in series])
 
     return _svg(title, (max(5.0, 0.5 * len(groups) * max(1, len(series)) + 2), 3.6), draw)
 
@@ -98,7 +99,7 @@ def curve(title: str, x: Sequence[float], series: Sequence[Series], *, x_label: 
         axes.set_xlabel(x_label)
         axes.set_ylabel(label)
         axes.grid(color=_INK, alpha=0.15, linewidth=0.6)
-        _legend(axes, len(series))
+        _legend(axes, [s.name for s in series])
 
     return _svg(title, (6.5, 3.8), draw)
 
@@ -147,10 +148,16 @@ def _whiskers(axes: Any, known: Sequence[tuple[float, Estimate]]) -> None:
         )
 
 
-def _legend(axes: Any, n_series: int) -> None:
-    if n_series > 1:
+def _legend(axes: Any, names: Sequence[str]) -> None:
+    """Above the axes, in as many rows as long names take."""
+    if len(names) > 1:
+        columns = max(1, _LEGEND_CHARACTERS // (_KEY_CHARACTERS + max(map(len, names))))
         axes.legend(
-            loc="lower right", bbox_to_anchor=(1, 1), ncols=n_series, frameon=False, borderaxespad=0.2
+            loc="lower right",
+            bbox_to_anchor=(1, 1),
+            ncols=min(len(names), columns),
+            frameon=False,
+            borderaxespad=0.2,
         )
 
 
