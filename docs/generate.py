@@ -1,17 +1,20 @@
-"""Write docs/reference/cli.md and docs/reference/catalogue.md from the program itself.
+"""Write docs/reference/cli.md, catalogue.md and recipes.md from the program itself.
 
-Run `python docs/generate.py` after changing a verb, an option, a registry row or an error; a test fails
-while the committed pages differ from what this prints.
+Run `python docs/generate.py` after changing a verb, an option, a registry row, an error or a section of a
+recipe; a test fails while the committed pages differ from what this prints.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import typer
+from pydantic import BaseModel
 
 from babelweave import errors, registry
 from babelweave.cli.main import app
@@ -87,13 +90,93 @@ def _datasets() -> str:
     return _table(("name", "what it is", "languages", "options", "licence", "extra"), rows)
 
 
+Section = type[BaseModel]
+
+
+def recipes_page() -> str:
+    """Every section of every kind of recipe, those that kinds share once."""
+    kinds: dict[str, Section] = {name: registry.load("training", name) for name in registry.TABLE["training"]}
+    used = Counter(section for model in kinds.values() for section in set(dict(_sections(model)).values()))
+    common = {section for section, n in used.items() if n > 1}
+    parts = [
+        NOTE,
+        "# Recipes\n",
+        "A recipe is a TOML file for `babelweave train`. Unknown keys and contradictions are refused, all at "
+        "once. `--set section.key=value` changes one value, `--dry-run` prints the recipe with every default "
+        "resolved, and a trained folder keeps that as `recipe.toml`. Relative paths begin at "
+        "`BABELWEAVE_DATA`, or at `--set data.root=FOLDER`.\n",
+        "## Sections that kinds share\n",
+    ]
+    written: set[Section] = set()
+    for model in kinds.values():
+        for head, section in _sections(model):
+            if section in common and section not in written:
+                parts += _section(head, section)
+                written.add(section)
+    for kind, model in sorted(kinds.items()):
+        entry = registry.entry("training", kind)
+        shared = sorted({head for head, section in _sections(model) if section in common})
+        beside = f" Beside these: {', '.join(f'`{head}`' for head in shared)}." if shared else ""
+        parts += [f'## `kind = "{kind}"`\n', f"{entry.help[0].upper()}{entry.help[1:]}.{beside}\n"]
+        for head, section in _sections(model):
+            parts += _section(head, section) if section not in common else []
+    return "\n".join(parts)
+
+
+def _sections(model: Section, path: str = "") -> Iterator[tuple[str, Section]]:
+    """(`[head]` or `[[head]]`, model) of the sections of a recipe, outer ones first."""
+    for name, field in model.model_fields.items():
+        for section, repeated in _models(field.annotation):
+            inner = f"{path}{name}"
+            yield (f"[[{inner}]]" if repeated else f"[{inner}]"), section
+            yield from _sections(section, f"{inner}.")
+
+
+def _models(annotation: Any, repeated: bool = False) -> Iterator[tuple[Section, bool]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation, repeated
+    for argument in get_args(annotation):
+        yield from _models(argument, repeated or get_origin(annotation) is tuple)
+
+
+def _section(head: str, model: Section) -> list[str]:
+    schema = model.model_json_schema()
+    rows = []
+    for key, field in schema["properties"].items():
+        if not any(_models(model.model_fields[key].annotation)):
+            default = "required" if key in schema.get("required", ()) else _value(field.get("default"))
+            rows.append((f"`{key}`", _type(field), default, " ".join(field.get("description", "").split())))
+    table = [_table(("key", "value", "default", "what it is"), rows)] if rows else []
+    return [f"### `{head}`\n", inspect.cleandoc(model.__doc__ or "") + "\n", *table]
+
+
+def _value(default: Any) -> str:
+    return "" if default in (None, {}, []) else f"`{json.dumps(default, ensure_ascii=False)}`"
+
+
+def _type(schema: Mapping[str, Any]) -> str:
+    """What may be written, from a JSON schema."""
+    if "anyOf" in schema:
+        return " or ".join(_type(option) for option in schema["anyOf"] if option.get("type") != "null")
+    if "enum" in schema or "const" in schema:
+        return ", ".join(f"`{json.dumps(value)}`" for value in schema.get("enum", [schema.get("const")]))
+    if schema["type"] == "array":
+        return f"list of {_type(schema['items'])}" if "items" in schema else "list"
+    if schema["type"] == "object":
+        return f"table of {_type(schema['additionalProperties'])}"
+    name = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false"}
+    bounds = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "to", "exclusiveMaximum": "below"}
+    limits = [f"{word} {schema[key]:g}" for key, word in bounds.items() if key in schema]
+    return " ".join([name[schema["type"]], *limits])
+
+
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [heads, ["---"] * len(heads), *rows]
     escaped = ([cell.replace("|", "\\|") for cell in line] for line in lines)
     return "".join(f"| {' | '.join(cells)} |\n" for cells in escaped)
 
 
-PAGES = {"cli.md": cli_page, "catalogue.md": catalogue_page}
+PAGES = {"cli.md": cli_page, "catalogue.md": catalogue_page, "recipes.md": recipes_page}
 
 
 def main() -> None:

@@ -35,7 +35,9 @@ ROOT = "BABELWEAVE_DATA"
 class Strict(BaseModel):
     """A section of a recipe: frozen, unknown keys refused, no value turned into another type."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class TrainingPlan(NamedTuple):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
+from pydantic import BaseModel
 
 from babelweave.errors import UsageError
 from babelweave.recipe import load_recipe
+from babelweave.train.negatives import Mine
 from babelweave.train.retriever import Retriever
 from babelweave.train.sections import Loss
 
@@ -109,3 +113,28 @@ def test_a_source_is_one_thing_and_takes_what_it_understands(
 )
 def test_dev_data_is_one_thing_too(tmp_path: Path, dev: str, message: str) -> None:
     assert message in faults(tmp_path, f"{GOOD}[dev]\n{dev}\n")
+
+
+def test_every_key_says_what_it_is() -> None:
+    for model in (Retriever, Mine):
+        silent = [
+            f"{section.__name__}.{name}"
+            for section in (inner for _, inner in _sections(model))
+            for name, field in section.model_fields.items()
+            if not field.description and not any(_sections(section, name))
+        ]
+        assert silent == []
+
+
+def _sections(model: type[BaseModel], only: str | None = None) -> Iterator[tuple[str, type[BaseModel]]]:
+    for name, field in model.model_fields.items():
+        for inner in _models(field.annotation) if only in (None, name) else ():
+            yield name, inner
+            yield from _sections(inner)
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models(argument)

@@ -56,6 +56,7 @@ def run(
               prompt_query, prompt_passage     %26 stands for &
               pooling                mean, cls, last or max
               normalise              true or false
+              similarity             dot or cosine
               revision               branch, tag or commit on the Hub
               batch_tokens           padded tokens of a batch
       Options of an endpoint:

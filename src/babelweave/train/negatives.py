@@ -52,6 +52,7 @@ class Mining(Checked):
     too_few: Literal["keep", "drop"] = "keep"
     """Questions with fewer than `per_question`: kept with what there is, or dropped; counted either way."""
     seed: NonNegativeInt = 0
+    """Of a random choice."""
 
     def _contradictions(self) -> Iterator[str]:
         if self.last < self.first:

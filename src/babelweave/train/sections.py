@@ -65,11 +65,13 @@ class Source(Checked):
     split: str | None = None
     """Of a `dataset` or `collection`."""
     subset: str | None = None
+    """Of a `dataset` that is several, such as MLQA's "en-de"."""
     lang: Language | None = None
     """Of texts that name none."""
     query_lang: Language | tuple[Language, ...] | None = None
     """Of Tevatron's questions where it is not `lang`; of several, each question's is told by its script."""
     drop_unanswerable: bool = False
+    """Leave out questions that SQuAD v2 marks impossible; else their passage is a negative."""
     languages: tuple[Language, ...] = ()
     """Only questions in these; () takes all."""
 
@@ -133,15 +135,18 @@ class Model(Checked):
     max_tokens_query: PositiveInt | None = None
     """Tokens read of a question, special tokens included; as many as the base states by default."""
     max_tokens_passage: PositiveInt | None = None
+    """The same of a passage; the saved model keeps both."""
     prompt_query: str | None = None
     """Put before every question, in training and ever after; the base's own by default."""
     prompt_passage: str | None = None
+    """The same for passages."""
 
 
 class Loss(Checked):
     """InfoNCE over the passages of a batch (`losses.ContrastiveLoss`)."""
 
     similarity: Literal["dot", "cosine"] = "cosine"
+    """What is trained, and what the saved model is compared by."""
     scale: PositiveFloat | None = None
     """Factor of the similarity; 20 for a cosine (sentence-transformers), 1 for a dot product (DPR)."""
     temperature: PositiveFloat | None = None
@@ -194,6 +199,7 @@ class DevData(Checked):
     """Questions a model is judged by while it trains: a collection, or subsets of MLQA's dev."""
 
     benchmark: Literal["mlqa"] | None = None
+    """MLQA's dev by MTEB's protocol. This or `collection`."""
     source: str | None = None
     """The benchmark's zip or folder."""
     subsets: str = "all"
@@ -201,6 +207,7 @@ class DevData(Checked):
     half: Literal["tune", "report"] | None = "tune"
     """Of MLQA dev's questions; settings are chosen on "tune"."""
     collection: str | None = None
+    """A collection folder with judgements, held in memory."""
     split: str = "dev"
     """Of the collection's judgements."""
     measure: str = "RR@10"

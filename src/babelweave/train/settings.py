@@ -66,18 +66,25 @@ class Optimisation(Checked):
     gradient_accumulation: PositiveInt = 1
     """Batches whose gradients one optimiser step adds up."""
     optimizer: Literal["adamw_torch_fused", "adamw_torch", "adafactor"] = "adamw_torch_fused"
+    """Of the transformers trainer."""
     learning_rate: NonNegativeFloat
     """The highest, after warmup."""
     learning_rates: dict[Pattern, NonNegativeFloat] = Field(default_factory=dict)
     """Regular expression found in a parameter's name -> its own learning rate; retrievers only."""
     scheduler: Scheduler = "linear"
+    """The rate after warmup: falling to 0 in a line or as a cosine, or constant."""
     warmup_steps: NonNegativeInt | None = None
+    """Steps over which the rate rises from 0. This or `warmup_ratio`."""
     warmup_ratio: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Warmup as a part of all steps. This or `warmup_steps`; neither is no warmup."""
     weight_decay: NonNegativeFloat = 0.0
+    """Decoupled (AdamW); not of biases and norms."""
     adam_beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Decay of the mean of gradients."""
     adam_beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """Decay of the mean of their squares."""
     adam_epsilon: PositiveFloat = 1e-8
+    """Added to the root of that."""
     max_grad_norm: NonNegativeFloat = 1.0
     """Gradients are scaled down to this norm; 0 leaves them."""
     precision: Precision = "auto"
@@ -86,6 +93,7 @@ class Optimisation(Checked):
     gradient_checkpointing: bool = False
     """Compute activations again in the backward pass: less memory, about a third more time."""
     seed: NonNegativeInt = 0
+    """Of everything drawn: batches, groups, dropout, new weights."""
     log_every: PositiveInt = 10
     """Steps between two lines of the log."""
     save_every: PositiveInt = 500
@@ -158,9 +166,11 @@ class Lora(Strict):
     """Low-rank adapters (Hu et al. 2021, arXiv 2106.09685) instead of all weights; merged when saved."""
 
     r: PositiveInt = 8
+    """Rank of the adapters; peft's default."""
     alpha: PositiveFloat = 16.0
     """The adapters' output is scaled by alpha / r."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Before the adapters."""
     target_modules: Literal["all-linear"] | tuple[str, ...] = "all-linear"
     """Last parts of module names, or all linear layers."""
     trained: tuple[str, ...] = ()
