@@ -57,7 +57,7 @@ def run(
     source = Collection.open(sample or COLLECTION)
     texts: dict[Role, list[str]] = {
         "passage": draw((p.content for p in source.passages()), sample_size),
-        "query": draw((q.text for q in source.queries()), sample_size),
+        "query": draw((q.text for q in source.queries()) if source.query_file else (), sample_size),
     }
     found = export_model(model, to, out, {role: t for role, t in texts.items() if t}, overwrite=overwrite)
     lines = [f"{out}: {to}, {found.n_bytes / 1e6:.1f} MB"]

@@ -7,11 +7,15 @@ the older form, so that is what is written here.
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from sentence_transformers.base.modules import Dense, Normalize, Transformer
 from sentence_transformers.sentence_transformer.modules import Pooling
@@ -137,7 +141,7 @@ def write_model(
     backend = model[0].tokenizer.backend_tokenizer
     backend.no_truncation()  # what the last call set would be saved
     backend.no_padding()
-    with quiet():
+    with quiet(), _system_errors():
         model.save_pretrained(str(folder), create_model_card=False)
     if (folder / "adapter_config.json").exists():
         raise DataError("the model holds adapters; merge them (merge_and_unload) before saving")
@@ -148,6 +152,17 @@ def write_model(
     _store_as(folder, weights)
     for path in folder.rglob("*.safetensors"):  # written for their owner only, whatever the umask
         path.chmod((folder / "config.json").stat().st_mode)
+
+
+@contextlib.contextmanager
+def _system_errors() -> Iterator[None]:
+    """Give errors of the disk their class back, which safetensors tells in words only."""
+    try:
+        yield
+    except SafetensorError as error:
+        if (number := re.search(r"os error (\d+)", str(error))) is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
 
 
 def _check_stock(model: Any) -> None:
@@ -212,7 +227,8 @@ def _store_as(folder: Path, weights: Weights) -> None:
             tensors[name] = tensor.to(wanted)
             if not torch.isfinite(tensors[name]).all():
                 raise DataError(f"{name}: not all its weights are finite in {weights}; keep float32")
-        save_file(tensors, path, metadata={"format": "pt"})
+        with _system_errors():
+            save_file(tensors, path, metadata={"format": "pt"})
     config = folder / "config.json"
     write_json(config, {**read_json(config), "dtype": weights})
 
