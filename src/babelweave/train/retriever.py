@@ -6,12 +6,14 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
+from urllib.parse import quote
 
 import numpy as np
 from datasets import Dataset
 
+from babelweave.encode.spec import open_encoder
 from babelweave.encode.transformer import TransformerEncoder
-from babelweave.errors import DataError
+from babelweave.errors import DataError, UsageError
 from babelweave.recipe import Progress, Recipe, Trained, TrainingPlan
 from babelweave.records import Role
 from babelweave.train.batches import batch_arguments, count_batches
@@ -122,19 +124,14 @@ def open_base(model: Model, loss: Loss) -> TransformerEncoder:
 
     Raises:
         DataError: no encoder there.
-        UsageError: more tokens than the base has positions for.
+        UsageError: more tokens than the base has positions for, or no weights to train.
     """
-    return TransformerEncoder(
-        model.base,
-        revision=model.revision,
-        pooling=model.pooling,
-        normalise=model.normalise,
-        similarity=loss.similarity,
-        max_tokens_query=model.max_tokens_query,
-        max_tokens_passage=model.max_tokens_passage,
-        prompt_query=model.prompt_query,
-        prompt_passage=model.prompt_passage,
-    )
+    given = {**model.model_dump(exclude={"base"}), "similarity": loss.similarity}
+    options = [f"{key}={quote(str(value), safe='')}" for key, value in given.items() if value is not None]
+    encoder = open_encoder(f"{model.base}?{'&'.join(options)}")
+    if not isinstance(encoder, TransformerEncoder):
+        raise UsageError(f"model.base {model.base!r} has no weights here to train")
+    return encoder
 
 
 def _settle_shortages(pool: RowPool, settings: Negatives) -> dict[str, int]:

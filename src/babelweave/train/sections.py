@@ -125,7 +125,7 @@ class Model(Checked):
     """The encoder that is trained, of questions and passages alike."""
 
     base: str
-    """A model folder or Hub id: any encoder of sentence-transformers or transformers."""
+    """A model folder, a Hub id or a registered model: any encoder of sentence-transformers or transformers."""
     revision: str | None = None
     """Branch, tag or commit on the Hub."""
     pooling: Literal["mean", "cls", "last", "max"] | None = None
