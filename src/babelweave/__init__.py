@@ -62,6 +62,8 @@ if TYPE_CHECKING:
     from babelweave.protocols import Index as Index
     from babelweave.protocols import Measure as Measure
     from babelweave.protocols import Searcher as Searcher
+    from babelweave.recipe import Recipe as Recipe
+    from babelweave.recipe import load_recipe as load_recipe
     from babelweave.records import Encoded as Encoded
     from babelweave.records import EncoderSignature as EncoderSignature
     from babelweave.records import GeneratedQuery as GeneratedQuery
@@ -117,6 +119,7 @@ _HOME = {
     "Passage": "records",
     "Qrels": "records",
     "Query": "records",
+    "Recipe": "recipe",
     "RerankSearcher": "search.rerank",
     "Run": "records",
     "Scorecard": "evaluate.scorecard",
@@ -143,6 +146,7 @@ _HOME = {
     "find_passages": "search.search",
     "generate_queries": "generate.run",
     "inspect_queries": "generate.inspect",
+    "load_recipe": "recipe",
     "open_bm25": "index.bm25",
     "open_encoder": "encode.spec",
     "open_fuser": "weave.fusers.spec",
