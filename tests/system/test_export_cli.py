@@ -20,6 +20,7 @@ from babelweave.artifact import read_manifest
 from babelweave.cli.export import draw
 from babelweave.encode.spec import open_encoder
 from babelweave.encode.transformer import TransformerEncoder
+from babelweave.train.saved import save_model
 from conftest import Cli
 
 COLLECTION = "src/babelweave/demo/collection"
@@ -101,6 +102,27 @@ def test_dry_run_writes_nothing(model: Path, tmp_path: Path, cli: Cli) -> None:
         assert code == 0
         assert json.loads(printed) == {"n_weights": n, "n_bytes": n * n_bytes}
     assert not (tmp_path / "x").exists()
+
+
+def test_how_the_model_was_made_is_told_by_its_export(tmp_path: Path, cli: Cli) -> None:
+    base = TransformerEncoder(str(tiny_encoders.build("bert", tmp_path / "base")), pooling="mean")
+    made = save_model(
+        base.model,
+        tmp_path / "m",
+        settings={"loss.scale": 20.0},
+        inputs={"train": "abc"},
+        counts={"examples": 7},
+    )
+    for to, kind in (("fp16", "model"), ("int8", "onnx")):
+        assert cli("export", tmp_path / "m", "--to", to, "--out", tmp_path / to)[0] == 0
+        manifest = read_manifest(tmp_path / to, kind)
+        assert manifest.inputs == {"model": TransformerEncoder(str(tmp_path / "m")).signature.digest}
+        assert manifest.settings["model"] == {
+            "settings": {"loss.scale": 20.0},
+            "inputs": {"train": "abc"},
+            "counts": {"examples": 7},
+            "commit": made.commit,
+        }
 
 
 def test_own_sample(model: Path, tmp_path: Path, cli: Cli) -> None:

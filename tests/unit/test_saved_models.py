@@ -19,7 +19,7 @@ from babelweave.artifact import read_manifest
 from babelweave.encode.transformer import TransformerEncoder
 from babelweave.errors import DataError, UsageError
 from babelweave.train.card import Card
-from babelweave.train.saved import reading, save_model, write_model
+from babelweave.train.saved import reading, save_model, write_card, write_model
 
 CARD = Card(
     name="tiny",
@@ -153,6 +153,17 @@ def test_manifest_says_what_made_it_and_leaves_the_card_to_people(
     assert f"`{TransformerEncoder(str(folder)).signature.digest}`" in (folder / "README.md").read_text()
     (folder / "README.md").write_text("Better words.")
     read_manifest(folder, "model")
+
+
+def test_a_card_written_later_is_the_same(encoder: TransformerEncoder, tmp_path: Path) -> None:
+    save_model(encoder.model, tmp_path / "one", settings={}, card=CARD, weights="float16")
+    save_model(encoder.model, tmp_path / "two", settings={}, weights="float16")
+    write_card(tmp_path / "two", CARD)
+    assert files(tmp_path / "one") == files(tmp_path / "two")
+    write_card(tmp_path / "two", CARD)
+    read_manifest(tmp_path / "two", "model", checksums=True)
+    with pytest.raises(DataError, match="not a babelweave model"):
+        write_card(encoder.folder, CARD)
 
 
 def test_nothing_is_replaced_unasked(encoder: TransformerEncoder, tmp_path: Path) -> None:

@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from babelweave import registry
-from babelweave.artifact import Manifest, check_target, seal, write_folder, write_text
+from babelweave.artifact import (
+    MANIFEST,
+    Manifest,
+    check_target,
+    read_json,
+    seal,
+    write_folder,
+    write_text,
+)
 from babelweave.encode.spec import open_encoder
 from babelweave.encode.transformer import TransformerEncoder
 from babelweave.errors import DataError, UsageError
@@ -77,7 +85,7 @@ def export_model(
     source = encoder.signature
     before = {role: encoder.encode(texts, role).vectors for role, texts in sample.items()}
     with write_folder(folder, how.kind, overwrite=overwrite) as aside:
-        settings = how.write(encoder, aside)
+        settings = how.write(encoder, aside) | _provenance(encoder.folder)
         manifest = seal(aside, how.kind, settings, inputs={"model": source.digest})
         after = how.open(str(aside))
         fidelity = {role: _compare(vectors, after, sample[role], role) for role, vectors in before.items()}
@@ -109,6 +117,15 @@ def _open(spec: str) -> TransformerEncoder:
     if not isinstance(encoder, TransformerEncoder):
         raise UsageError(f"{spec}: no weights to export; name a model folder, a Hub id or a packaged model")
     return encoder
+
+
+def _provenance(folder: Path) -> dict[str, Any]:
+    """What the manifest of a model says of how it was made, for that of its export; {} without one."""
+    path = folder / MANIFEST
+    made = read_json(path) if path.is_file() else None
+    if not isinstance(made, dict):
+        return {}
+    return {"model": {key: made[key] for key in ("settings", "inputs", "counts", "commit") if key in made}}
 
 
 def _compare(before: Float32, after: Encoder, texts: Sequence[str], role: Role) -> Fidelity:

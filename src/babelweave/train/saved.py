@@ -24,6 +24,7 @@ from babelweave.artifact import (
     Manifest,
     describe_files,
     read_json,
+    read_manifest,
     source_commit,
     write_folder,
     write_json,
@@ -99,11 +100,26 @@ def save_model(
             prompt_passage=prompt_passage,
             weights=weights,
         )
-        signature = TransformerEncoder(str(aside), name=folder.resolve().name).signature
+        encoder = TransformerEncoder(str(aside), name=folder.resolve().name)
         files = describe_files(aside, _files(aside))
         if card is not None:
-            write_text(aside / CARD, model_card(card, signature, weights=weights, commit=source_commit()))
+            _write_card(encoder, card, source_commit())
         return write_manifest(aside, Manifest(KIND, settings, inputs or {}, counts or {}, files))
+
+
+def write_card(folder: Path, card: Card) -> None:
+    """Write README.md of a model that lies there, for instance when its results are known.
+
+    Raises:
+        DataError: no model babelweave saved.
+    """
+    commit = read_manifest(folder, KIND).commit
+    _write_card(TransformerEncoder(str(folder)), card, commit)
+
+
+def _write_card(encoder: TransformerEncoder, card: Card, commit: str | None) -> None:
+    weights = read_json(encoder.folder / "config.json")["dtype"]
+    write_text(encoder.folder / CARD, model_card(card, encoder.signature, weights=weights, commit=commit))
 
 
 def reading(signature: EncoderSignature) -> dict[str, Any]:
