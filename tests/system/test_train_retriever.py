@@ -117,6 +117,9 @@ def test_the_architectures_of_the_recipes_learn_and_reopen_everywhere(tmp_path: 
     questions = encoder.encode(texts, "query").vectors
     np.testing.assert_allclose(_by_hand(tmp_path / "model", texts, 12), questions, atol=2e-6)
     assert np.abs(questions - ours).max() > 0.01  # a question is cut sooner
+    card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
+    assert "| tevatron | relevance | 64 | en | that of the data |" in card
+    assert str(tmp_path) not in card
 
 
 def _by_hand(folder: Path, texts: list[str], max_tokens: int) -> Any:

@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 from urllib.parse import quote
 
 import numpy as np
 from datasets import Dataset
 
+from babelweave.artifact import digest_texts
 from babelweave.encode.spec import open_encoder
 from babelweave.encode.transformer import TransformerEncoder
 from babelweave.errors import DataError, UsageError
-from babelweave.recipe import Progress, Recipe, Trained, TrainingPlan
+from babelweave.recipe import Progress, Recipe, Trained, TrainingPlan, dump_recipe
 from babelweave.records import Role
 from babelweave.train.batches import batch_arguments, count_batches
+from babelweave.train.card import Card
 from babelweave.train.dev import open_dev
-from babelweave.train.folder import TrainingFolder
+from babelweave.train.folder import TrainingFolder, is_first_process
 from babelweave.train.groups import GroupCollator, Groups, Redraw, to_datasets
 from babelweave.train.lora import add_lora, merge_lora
 from babelweave.train.losses import ContrastiveLoss
 from babelweave.train.rows import RowPool
 from babelweave.train.run import run_trainer, seeded
-from babelweave.train.saved import write_model
-from babelweave.train.sections import Data, DevData, Loss, Model, Negatives
+from babelweave.train.saved import reading, write_card, write_model
+from babelweave.train.sections import CardText, Data, DevData, Loss, Model, Negatives
 from babelweave.train.settings import Batches, Lora, Optimisation
-from babelweave.train.sources import digests, read_data
+from babelweave.train.sources import digests, read_data, training_data
 from babelweave.train.trainers import EncoderTrainer, arguments
 
 logger = logging.getLogger(__name__)
@@ -48,6 +51,7 @@ class Retriever(Recipe):
     optimisation: Optimisation
     lora: Lora | None = None
     dev: DevData | None = None
+    card: CardText = CardText()
 
     def plan(self) -> TrainingPlan:
         """Read the data and open the base model; nothing is written."""
@@ -82,7 +86,15 @@ class Retriever(Recipe):
             trainer.loss.n_candidates,
         )
         encoder.model[0].model = merge_lora(encoder.model[0].model)
-        return run.finish(lambda path: _save(encoder, path), outcome, ready.counts)
+        model, reads = encoder.model, reading(encoder.signature)
+        trained = run.finish(lambda path: write_model(model, path, **reads), outcome, ready.counts)
+        if is_first_process():
+            write_card(folder, self._card(folder.resolve().name, encoder.signature.name, ready.pool))
+        return trained
+
+    def settings(self) -> dict[str, Any]:
+        """As `Recipe.settings`; the words of the card decide nothing."""
+        return {key: value for key, value in super().settings().items() if not key.startswith("card.")}
 
     def _prepare(self) -> _Ready:
         pool = read_data(self.data)
@@ -106,6 +118,24 @@ class Retriever(Recipe):
             mask_margin=self.loss.mask_margin,
             mini_batch_size=self.loss.grad_cache,
             gather=self.loss.gather,
+        )
+
+    def _card(self, name: str, base: str, pool: RowPool) -> Card:
+        data = training_data(self.data, pool)
+        titles = ", ".join(part.title for part in data)
+        summary = f"A bi-encoder for questions and passages: {base}, trained by contrast on {titles}."
+        return Card(
+            name=name,
+            summary=self.card.summary or summary,
+            licence=self.card.licence,
+            languages=pool.languages,
+            data=data,
+            intended_use=self.card.intended_use,
+            limits=self.card.limits,
+            base_model=self.model.base,
+            recipe=dump_recipe(self),
+            recipe_digest=digest_texts(f"{key} {json.dumps(v)}" for key, v in self.settings().items()),
+            command=f"babelweave train recipe.toml --out {name}",
         )
 
 
@@ -193,16 +223,3 @@ def _tokens_per_example(collator: GroupCollator, batch_size: int, seed: int) -> 
         batch = collator([{"row": row} for row in rng.choice(n_rows, size, replace=False).tolist()])
         totals.append(sum(v.numel() for name, v in batch.items() if name.endswith("_input_ids")) / size)
     return float(np.mean(totals))
-
-
-def _save(encoder: TransformerEncoder, folder: Path) -> None:
-    """Write the model with what it was trained to read: lengths and prompts per role."""
-    signature = encoder.signature
-    write_model(
-        encoder.model,
-        folder,
-        max_tokens_query=signature.max_tokens_query,
-        max_tokens_passage=signature.max_tokens_passage,
-        prompt_query=signature.prompt_query,
-        prompt_passage=signature.prompt_passage,
-    )

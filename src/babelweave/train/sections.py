@@ -15,10 +15,17 @@ from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, Posit
 from babelweave import registry
 from babelweave.data.languages import canonical
 from babelweave.errors import UsageError
+from babelweave.recipe import Strict
 from babelweave.train.settings import Checked
 
 TEVATRON = "tevatron"
-KINDS = ("relevance", "dataset", "collection", "rows")
+_TAKES = {
+    "relevance": {"relevance"},
+    "dataset": {"dataset", "source", "corpus", "split", "subset", "lang", "query_lang", "drop_unanswerable"},
+    "collection": {"collection", "split", "lang"},
+    "rows": {"rows"},
+}
+KINDS = tuple(_TAKES)
 """What a source may be, as the keys that name one."""
 
 
@@ -74,6 +81,8 @@ class Source(Checked):
     """Leave out questions that SQuAD v2 marks impossible; else their passage is a negative."""
     languages: tuple[Language, ...] = ()
     """Only questions in these; () takes all."""
+    licence: str | None = None
+    """For the model card, where the source does not say."""
 
     @property
     def label(self) -> str:
@@ -87,13 +96,7 @@ class Source(Checked):
             named = f", not {' and '.join(given)}" if given else ""
             yield f"give one of {', '.join(KINDS)}{named}"
             return
-        takes = {
-            "relevance": set(),
-            "rows": set(),
-            "collection": {"split", "lang"},
-            "dataset": {"source", "corpus", "split", "subset", "lang", "query_lang", "drop_unanswerable"},
-        }[given[0]]
-        for key in sorted(self.model_fields_set - {"name", "languages", given[0]} - takes):
+        for key in sorted(self.model_fields_set - {"name", "languages", "licence"} - _TAKES[given[0]]):
             yield f"{given[0]} takes no {key}"
         if given[0] == "dataset" and self.source is None:
             yield f"dataset {self.dataset!r} needs source, the file or folder to read"
@@ -125,7 +128,8 @@ class Model(Checked):
     """The encoder that is trained, of questions and passages alike."""
 
     base: str
-    """A model folder, a Hub id or a registered model: any encoder of sentence-transformers or transformers."""
+    """A model folder, a Hub id or a registered model: any encoder of sentence-transformers or
+    transformers."""
     revision: str | None = None
     """Branch, tag or commit on the Hub."""
     pooling: Literal["mean", "cls", "last", "max"] | None = None
@@ -227,3 +231,15 @@ class DevData(Checked):
             check_measures([self.measure], depth=1000)
         except UsageError as error:
             yield str(error)
+
+
+class CardText(Strict):
+    """What the model card says beside what the run knows."""
+
+    summary: str | None = None
+    """A paragraph; by default base and data."""
+    licence: str = "other"
+    """Of the weights, as the Hub names licences; "other" until you have decided."""
+    intended_use: str = "Search of passages by questions, in the languages it was trained on."
+    limits: tuple[str, ...] = ()
+    """What it does badly, a sentence each."""

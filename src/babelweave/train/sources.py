@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from babelweave import registry
-from babelweave.artifact import digest_texts
+from babelweave.artifact import MANIFEST, digest_texts, read_json
 from babelweave.data.collection import Collection
 from babelweave.data.dataset import Card, Request
 from babelweave.data.exclusions import read_exclusions
@@ -14,6 +14,7 @@ from babelweave.data.relevance import read_relevance
 from babelweave.data.scripts import Scripts
 from babelweave.errors import UsageError
 from babelweave.recipe import data_path
+from babelweave.train.card import TrainingData, declared
 from babelweave.train.rows import (
     Example,
     Question,
@@ -24,6 +25,8 @@ from babelweave.train.rows import (
     tevatron_examples,
 )
 from babelweave.train.sections import TEVATRON, Data, Source
+
+_USE = "relevance"
 
 
 def read_data(data: Data) -> RowPool:
@@ -106,3 +109,32 @@ def _of_tevatron(source: Source, path: Path, corpus: Path | None) -> Iterator[Ex
     for example in tevatron_examples(path, source.lang, source.query_lang[0], corpus):
         query = example.query._replace(lang=scripts.language(example.query.text))
         yield example._replace(query=query)
+
+
+def training_data(data: Data, pool: RowPool) -> tuple[TrainingData, ...]:
+    """What a model card says of the sets: the registry's own words, else those of the recipe."""
+    return tuple(_declared(source, pool.questions[source.label], data.root) for source in data.sets)
+
+
+def _declared(source: Source, questions: list[Question], root: str | None) -> TrainingData:
+    languages = tuple(sorted({question.query.lang for question in questions}))
+    if source.relevance is not None:
+        return declared("relevance", source.relevance, len(questions), _USE, languages)
+    licence = source.licence
+    if licence is None and source.dataset is not None:
+        licence = registry.load("dataset", source.dataset).licence
+    if licence is None and source.collection is not None:
+        licence = _licence_of(data_path(source.collection, root))
+    return TrainingData(
+        title=source.label,
+        licence=licence or "not stated",
+        languages=languages,
+        n_examples=len(questions),
+        use=_USE,
+    )
+
+
+def _licence_of(collection: Path) -> str | None:
+    """What `data prepare` noted of the data set a collection was made of."""
+    manifest = collection / MANIFEST
+    return read_json(manifest)["settings"].get("licence") if manifest.is_file() else None
