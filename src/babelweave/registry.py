@@ -151,6 +151,10 @@ TABLE: dict[str, dict[str, Entry]] = {
 }
 
 
+DEFAULT_ENCODER = "minilm"
+"""What `--encoder` is where none is named."""
+
+
 def names(kind: str) -> list[str]:
     """The names registered under a kind, sorted."""
     return sorted(TABLE[kind])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from babelweave.artifact import seal, write_folder
-from babelweave.errors import DataError, UsageError
+from babelweave.errors import DataError
 from babelweave.evaluate.benchmarks import xor_retrieve
 from babelweave.evaluate.benchmarks.rankers import DenseRanker, Stopwatch, Weaving
 from babelweave.evaluate.benchmarks.subsets import Settings, Tasks, run_tasks, with_distractors

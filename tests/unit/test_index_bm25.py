@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from babelweave.errors import DataError, UsageError
 from babelweave.data.words import terms
+from babelweave.errors import DataError, UsageError
 from babelweave.index.bm25 import Bm25Index, build_bm25, open_bm25
 from babelweave.records import Passage
 

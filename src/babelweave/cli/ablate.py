@@ -11,6 +11,7 @@ import typer
 from babelweave.cli.console import DryRun, Encoder, Json, Out, Overwrite, Seed, emit, say
 from babelweave.cli.weave import Normalise, Weights
 from babelweave.errors import UsageError
+from babelweave.registry import DEFAULT_ENCODER
 
 if TYPE_CHECKING:
     from babelweave.evaluate.ablate import Cell
@@ -38,7 +39,7 @@ def run(
     subsets: Annotated[
         str, typer.Option(help="all, or names such as en-de,es-zh: passage language, then question language.")
     ] = "all",
-    encoder: Encoder = "minilm",
+    encoder: Encoder = DEFAULT_ENCODER,
     generator: Annotated[str | None, typer.Option(help="SPEC of a generator; lexical if not given.")] = None,
     generated: Annotated[
         Path | None, typer.Option(help="Queries on disk instead: folder, .parquet or JSON.")

@@ -12,6 +12,7 @@ import typer
 from babelweave.cli.console import DryRun, Json, Overwrite, Seed, emit, say
 from babelweave.cli.evaluate import DEFAULT_MEASURES
 from babelweave.cli.weave import Fuser
+from babelweave.registry import DEFAULT_ENCODER
 
 if TYPE_CHECKING:
     from babelweave.evaluate.benchmarks.subsets import Tasks
@@ -84,7 +85,7 @@ def mlqa(
         Pool, typer.Option(help="file: the passages of a subset's file, as MTEB; language: of all files.")
     ] = Pool.file,
     distractors: Distractors = None,
-    encoder: Encoder = "minilm",
+    encoder: Encoder = DEFAULT_ENCODER,
     weave: Weave = False,
     generator: Generator = None,
     generated: Generated = None,
@@ -147,7 +148,7 @@ def xquad_r(
     subsets: Subsets = "all",
     unit: Annotated[Unit, typer.Option(help="passage: paragraphs; sentence: as LAReQA.")] = Unit.passage,
     distractors: Distractors = None,
-    encoder: Encoder = "minilm",
+    encoder: Encoder = DEFAULT_ENCODER,
     weave: Weave = False,
     generator: Generator = None,
     generated: Generated = None,
@@ -205,7 +206,7 @@ def xor_retrieve(
     ],
     out: Out = None,
     split: Annotated[str, typer.Option(help="dev or train.")] = "dev",
-    encoder: Encoder = "minilm",
+    encoder: Encoder = DEFAULT_ENCODER,
     weave: Weave = False,
     generator: Generator = None,
     generated: Generated = None,

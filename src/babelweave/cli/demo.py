@@ -9,11 +9,12 @@ from typing import Annotated
 import typer
 
 from babelweave.cli.console import Encoder, Json, Overwrite, emit, say
+from babelweave.registry import DEFAULT_ENCODER
 
 
 def run(
     out: Annotated[Path | None, typer.Option(help="Keep the artefacts in this folder.")] = None,
-    encoder: Encoder = "minilm",
+    encoder: Encoder = DEFAULT_ENCODER,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:

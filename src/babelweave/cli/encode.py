@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from babelweave.cli.console import DryRun, Encoder, Json, Out, Overwrite, emit, progress, say
+from babelweave.registry import DEFAULT_ENCODER
 
 
 class RoleName(StrEnum):
@@ -26,7 +27,7 @@ class DTypeName(StrEnum):
 def run(
     collection: Annotated[Path, typer.Argument(help="Collection folder (corpus, queries, qrels/).")],
     out: Out,
-    encoder: Encoder = "minilm",
+    encoder: Encoder = DEFAULT_ENCODER,
     role: Annotated[
         RoleName, typer.Option(help="passage encodes the corpus, query the questions of the collection.")
     ] = RoleName.passage,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from babelweave.cli.console import DryRun, Encoder, Json, Out, Overwrite, Seed, emit, progress, say
+from babelweave.registry import DEFAULT_ENCODER
 
 if TYPE_CHECKING:
     from babelweave.generate.identify import Identifier
@@ -28,7 +29,7 @@ def run(
         str | None,
         typer.Option(help="Index over the collection: do queries find their passages? IDX?nprobe=64 works."),
     ] = None,
-    encoder: Encoder = "minilm",
+    encoder: Encoder = DEFAULT_ENCODER,
     rerank: Annotated[
         str | None,
         typer.Option(

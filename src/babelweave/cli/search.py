@@ -14,6 +14,7 @@ import typer
 from babelweave.cli.console import DryRun, Encoder, Json, Overwrite, emit, say
 from babelweave.errors import DataError, UsageError
 from babelweave.records import Passage, Query, Run
+from babelweave.registry import DEFAULT_ENCODER
 
 if TYPE_CHECKING:
     from babelweave.data.collection import Collection
@@ -42,7 +43,7 @@ def run(
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="Passages per question.")] = 10,
     out: Annotated[Path | None, typer.Option(help="TREC run to write (.gz packs it).")] = None,
-    encoder: Encoder = "minilm",
+    encoder: Encoder = DEFAULT_ENCODER,
     fusion: Annotated[
         FusionName, typer.Option(help="Of several indexes: reciprocal ranks, or a sum of normalised scores.")
     ] = FusionName.rrf,

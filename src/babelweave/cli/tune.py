@@ -9,6 +9,7 @@ import typer
 
 from babelweave.cli.console import Encoder, Json, Out, Overwrite, emit, say
 from babelweave.cli.weave import Fuser, Generated, Normalise, Weights
+from babelweave.registry import DEFAULT_ENCODER
 
 if TYPE_CHECKING:
     from babelweave.weave.tune import Row, Tuning
@@ -18,7 +19,7 @@ def run(
     collection: Annotated[Path, typer.Argument(help="Collection folder (corpus, queries, qrels/).")],
     generated: Generated,
     out: Out,
-    encoder: Encoder = "minilm",
+    encoder: Encoder = DEFAULT_ENCODER,
     split: Annotated[str, typer.Option(help="Judgements to tune on; report on others.")] = "dev",
     fuser: Fuser = "mean",
     alphas: Annotated[

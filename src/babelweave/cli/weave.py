@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from babelweave.cli.console import DryRun, Encoder, Json, Out, Overwrite, emit, progress, say
+from babelweave.registry import DEFAULT_ENCODER
 
 Generated = Annotated[
     Path,
@@ -29,7 +30,7 @@ def run(
     collection: Annotated[Path, typer.Argument(help="Collection folder (corpus, queries, qrels/).")],
     generated: Generated,
     out: Out,
-    encoder: Encoder = "minilm",
+    encoder: Encoder = DEFAULT_ENCODER,
     fuser: Fuser = "mean",
     alpha: Annotated[
         float | None,

@@ -10,7 +10,9 @@ What `start` and `teach` make is kept in the run's folder until it is done, so a
 
 from __future__ import annotations
 
+import json
 import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -21,19 +23,29 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 from torch import nn
 
+from babelweave import registry
 from babelweave.artifact import digest_texts
 from babelweave.encode.spec import open_encoder
 from babelweave.encode.store import VectorStore
 from babelweave.encode.transformer import TransformerEncoder
 from babelweave.errors import DataError
-from babelweave.recipe import Progress, Recipe, Trained, TrainingPlan
+from babelweave.recipe import Progress, Recipe, Trained, TrainingPlan, dump_recipe
 from babelweave.train.batches import batch_arguments, count_batches
+from babelweave.train.card import Card, TrainingData, declared
 from babelweave.train.dev import open_dev
-from babelweave.train.distil_data import Corpus, DistilData, Example, switch, texts_by_language, translations
-from babelweave.train.folder import TrainingFolder
+from babelweave.train.distil_data import (
+    Corpus,
+    DistilData,
+    Example,
+    Form,
+    switch,
+    texts_by_language,
+    translations,
+)
+from babelweave.train.folder import TrainingFolder, is_first_process
 from babelweave.train.run import run_trainer, seeded
-from babelweave.train.saved import Weights, write_model
-from babelweave.train.sections import DevData
+from babelweave.train.saved import Weights, write_card, write_model
+from babelweave.train.sections import CardText, DevData
 from babelweave.train.settings import Batches, Checked, Optimisation
 from babelweave.train.student import make_student, student_model, student_words, teacher_rows
 from babelweave.train.teacher import NO_TWIN, TeacherLoss, teach
@@ -45,6 +57,13 @@ logger = logging.getLogger(__name__)
 _CHARACTERS_PER_TOKEN = 3.5
 """Of a rough estimate, before there is a vocabulary to count with."""
 Examples = Mapping[str, list[Example]]
+_USE: dict[Form, str] = {
+    "translations": "texts against the teacher's vector of their English",
+    "passages": "joined sentences against the teacher's vector of their English",
+    "english": "English against the teacher's own vector",
+    "switched": "questions with words in other languages against the teacher's vector of the question",
+    "relevance": "questions against the passages that answer them",
+}
 
 
 class Teacher(Checked):
@@ -97,10 +116,12 @@ class Distil(Recipe):
     batches: Batches = Batches(group_by_length=True)
     optimisation: Optimisation
     dev: DevData | None = None
+    card: CardText = CardText()
 
     def settings(self) -> dict[str, Any]:
         """As of every recipe; where things are kept decides nothing."""
         kept = super().settings()
+        kept = {key: value for key, value in kept.items() if not key.startswith("card.")}
         return {key: kept[key] for key in kept if key not in ("teacher.vectors", "student.start")}
 
     def plan(self) -> TrainingPlan:
@@ -143,8 +164,31 @@ class Distil(Recipe):
             )
             outcome = run_trainer(trainer, run, self.optimisation, dev=dev, progress=progress)
         student.model[0].tokenizer.model_max_length = self.student.max_tokens
-        return run.finish(
+        trained = run.finish(
             lambda path: write_model(student.model, path, weights=self.student.weights), outcome, counts
+        )
+        if is_first_process():
+            write_card(folder, self.model_card(folder.resolve().name, corpus))
+        return trained
+
+    def model_card(self, name: str, corpus: Corpus | None = None) -> Card:
+        """What its README.md says; `corpus` is read again where none is given."""
+        if corpus is None:
+            corpus = Corpus(self.data)
+            _read(corpus, self.data)
+        return Card(
+            name=name,
+            summary=self.card.summary
+            or f"{self.teacher.model}, taught {len(self.vocabulary.languages)} more languages.",
+            licence=self.card.licence,
+            languages=("en", *self.vocabulary.languages),
+            data=tuple(_used(source, form, counts) for (source, form), counts in corpus.used.items()),
+            intended_use=self.card.intended_use,
+            limits=self.card.limits,
+            base_model=self.teacher.model,
+            recipe=dump_recipe(self),
+            recipe_digest=digest_texts(f"{key} {json.dumps(v)}" for key, v in self.settings().items()),
+            command=f"babelweave train recipe.toml --out {name}",
         )
 
     def _open_teacher(self) -> TransformerEncoder:
@@ -206,6 +250,13 @@ class _Ready(NamedTuple):
 
 def _read(corpus: Corpus, data: DistilData) -> dict[str, list[Example]]:
     return {part.name: list(corpus.examples(part)) for part in data.sets}
+
+
+def _used(source: str, form: Form, counts: Counter[str]) -> TrainingData:
+    kind: Literal["parallel", "relevance"] = (
+        "parallel" if source in registry.names("parallel") else "relevance"
+    )
+    return declared(kind, source, counts.total(), _USE[form], sorted(counts))
 
 
 def _digest(examples: Iterable[Example]) -> str:

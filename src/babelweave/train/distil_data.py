@@ -21,12 +21,14 @@ from babelweave.train.code_switch import WordLexicon, code_switch
 from babelweave.train.sections import Language, Parallel, Relevance
 from babelweave.train.settings import Checked
 
+Form = Literal["translations", "passages", "english", "switched", "relevance"]
+
 
 class DistilSet(Checked):
     """Some texts of one form, and how many of them."""
 
     name: str
-    form: Literal["translations", "passages", "english", "switched", "relevance"]
+    form: Form
     """translations: sentences and questions, each against the vector of its English.
     passages: consecutive sentences joined, the same.
     english: the English sides of `parallel`, and the questions and passages of `relevance`, themselves.
@@ -103,11 +105,13 @@ class Corpus:
 
     Attributes:
         counts: "source: what was dropped" -> how many.
+        used: (source, form) -> examples given in each language, over all sets.
     """
 
     def __init__(self, data: DistilData) -> None:
         self._root = data.folder
         self.counts: dict[str, int] = {}
+        self.used: defaultdict[tuple[str, Form], Counter[str]] = defaultdict(Counter)
         self._excluded: Set[str] = frozenset()
         if data.against:
             names = [*_named(data, "parallel"), *_named(data, "relevance")]
@@ -152,8 +156,10 @@ class Corpus:
             self.counts[f"{part.name}: longer than {part.max_characters} characters"] = n_long
         if not grouped:
             raise DataError(f"data.sets {part.name!r}: the sources hold nothing in {part.languages or 'any'}")
-        for examples in grouped.values():
-            yield from _take(examples, part.limit)
+        for (source, lang), examples in grouped.items():
+            taken = list(_take(examples, part.limit))
+            self.used[source.partition(" ")[0], part.form][lang] += len(taken)
+            yield from taken
 
     def _translations(self, part: DistilSet) -> Iterator[tuple[str, Example]]:
         for name in part.parallel:
