@@ -183,8 +183,8 @@ def as_markdown(card: Card) -> str:
     ]
     lines += [
         "in language: identified as the language asked for. in script: at least a quarter of the letters. "
-        "copied: mean share of a query's terms that stand in its passage. found at k: queries whose own passage is "
-        "among their first k hits. Ranges: 5th percentile, median, 95th percentile. -: not measured.",
+        "copied: mean share of a query's terms that stand in its passage. found at k: queries whose own "
+        "passage is among their first k hits. Ranges: 5th, 50th, 95th percentile. -: not measured.",
         "",
     ]
     for language in card.languages:
