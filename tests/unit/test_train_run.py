@@ -230,17 +230,32 @@ def test_another_recipe_is_refused_by_its_keys(make: Make, tmp_path: Path) -> No
         other.train(tmp_path / "out")
 
 
-def test_other_data_is_refused(make: Make, tmp_path: Path) -> None:
-    TrainingFolder(tmp_path / "out", make(), {"train": "a", "dev": "b"})
+def test_other_data_and_other_processes_are_refused(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = TrainingFolder(tmp_path / "out", make(), {"train": "a", "dev": "b"})
+    begun.checkpoint(2).mkdir(parents=True)
+    begun.mark(2, {})
     with pytest.raises(UsageError, match=r"\(inputs\.train differ\)"):
         TrainingFolder(tmp_path / "out", make(), {"train": "c", "dev": "b"})
-
-
-def test_other_processes_are_refused(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    TrainingFolder(tmp_path / "out", make(), {})
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(UsageError, match=r"\(processes differ\)"):
-        TrainingFolder(tmp_path / "out", make(), {})
+        TrainingFolder(tmp_path / "out", make(), {"train": "a", "dev": "b"})
+
+
+def test_a_run_without_a_checkpoint_gives_way_to_another_recipe(make: Make, tmp_path: Path) -> None:
+    with pytest.raises(StopError):
+        make().train(tmp_path / "out", progress=stop_at(3))
+    assert make(learning_rate=2e-3).train(tmp_path / "out").n_steps == 12
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / PLAN).write_text('{"kind": "store"}')
+    with pytest.raises(UsageError, match="kind 'store'"):
+        make().train(tmp_path / "store")
+
+
+def test_a_tracker_that_is_not_installed(make: Make, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="report_to: no 'tensorbord' installed"):
+        make(report_to=("tensorbord",)).train(tmp_path / "out")
 
 
 @pytest.mark.parametrize("name", ["optimizer.pt", "rng_state.pth", "scheduler.pt", "trainer_state.json"])

@@ -68,7 +68,8 @@ class TrainingFolder:
 
     Args:
         folder: where.
-        recipe: its settings and `inputs` decide the run; going on with others is refused, naming the keys.
+        recipe: its settings and `inputs` decide the run; going on with others is refused, naming the keys,
+            once there is a checkpoint.
         inputs: name -> digest of the data read.
         overwrite: discard what is there.
     Raises:
@@ -87,7 +88,9 @@ class TrainingFolder:
                 **{f"inputs.{name}": digest for name, digest in inputs.items()},
                 "processes": n_processes(),
             }
-            self._claim = Claim(folder, KIND, settings, overwrite=overwrite)
+            begun = (folder / PLAN).is_file() and not (folder / MANIFEST).is_file()
+            nothing_to_lose = begun and not self.complete()
+            self._claim = Claim(folder, KIND, settings, overwrite=overwrite or nothing_to_lose)
 
     def complete(self) -> list[Checkpoint]:
         """Every complete checkpoint, oldest first.

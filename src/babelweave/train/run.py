@@ -128,6 +128,18 @@ class _Conductor(TrainerCallback):  # type: ignore[misc]
     def outcome(self) -> Outcome:
         return Outcome(self.step, *(self.best or (None, None)))
 
+    def on_epoch_begin(
+        self, args: Any, state: Any, control: Any, train_dataloader: Any = None, **kwargs: Any
+    ) -> None:
+        """Tell every sampler the epoch: among several processes, a loader that skips batches hides them."""
+        pending = [train_dataloader]
+        while pending:
+            part = pending.pop()
+            if hasattr(part, "set_epoch"):
+                part.set_epoch(int(state.epoch or 0))
+            inner = (getattr(part, name, None) for name in ("batch_sampler", "sampler"))
+            pending += [found for found in inner if found is not None]
+
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Average over the processes what a loss learns beside the model, which DDP does not see."""
         if n_processes() > 1:

@@ -22,6 +22,7 @@ from safetensors.torch import load_file, load_model, save_file, save_model
 from sentence_transformers.sentence_transformer.trainer import SentenceTransformerTrainer
 from sentence_transformers.sentence_transformer.training_args import SentenceTransformerTrainingArguments
 from transformers import Seq2SeqTrainer
+from transformers.integrations import get_available_reporting_integrations
 
 from babelweave.errors import BabelweaveError, UsageError, nearest
 from babelweave.train.batches import TextCollator
@@ -208,6 +209,11 @@ def arguments(
         precision = "bfloat16" if has_bfloat16(device) else "float32"
     if precision == "float16" and device.type == "cpu":
         raise UsageError('optimisation.precision "float16" needs a GPU; "bfloat16" and "float32" run here')
+    for tracker in o.report_to:
+        if tracker not in (installed := get_available_reporting_integrations()):
+            raise UsageError(
+                f"optimisation.report_to: no {tracker!r} installed; {nearest(tracker, installed)}"
+            )
     if o.learning_rates:
         if not issubclass(cls, SentenceTransformerTrainingArguments):
             raise UsageError("optimisation.learning_rates: only retrievers have rates by parameter name")
