@@ -112,9 +112,8 @@ def show(specs: dict[str, str], texts: dict[Role, list[str]], options: argparse.
     )
     n_passages, n_questions = len(texts["passage"]), len(texts["query"])
     print(f"texts      {n_passages} English passages, {n_questions} German questions, MLQA dev")
-    print(
-        f"\n{'':24}{'open s':>8}{'CPU s':>7}{'peak MB':>9}{'passages/s':>12}{'x':>6}{'questions/s':>13}{'x':>6}"
-    )
+    heads = f"{'open s':>8}{'CPU s':>7}{'peak MB':>9}{'passages/s':>12}{'x':>6}{'questions/s':>13}{'x':>6}"
+    print(f"\n{'':24}{heads}")
     for name in specs:
         one = alone[name]
         cells = f"{name:24}{one['wall']:8.1f}{one['cpu']:7.1f}{one['peak_mb']:9.0f}"
