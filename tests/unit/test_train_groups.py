@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from transformers import TrainerState
 
 from babelweave.encode.tokens import InputForm, PaddedReader
+from babelweave.errors import DataError
 from babelweave.records import Passage, Query
 from babelweave.train.groups import GroupCollator, Groups, Redraw, to_datasets
 from babelweave.train.losses import NO_PASSAGE
@@ -154,3 +155,20 @@ def test_known_answers_are_filled_up() -> None:
     groups = Groups(pool, Negatives(), seed=0)
     labels = groups.labels([0, 1], [groups.draw(0), groups.draw(1)])
     assert labels.tolist() == [[0, 0, NO_PASSAGE, NO_PASSAGE], [labels[1, 0].item(), 1, 2, 3]]
+
+
+def test_a_batch_is_as_wide_as_its_questions_need_and_all_processes_alike(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pool = pool_of(1, 0, n_rows=1)
+    pool.add("second", [Example(Query("x", "other", "en"), passages(10, 3))])
+    groups = Groups(pool, Negatives(), seed=0)
+    assert groups.labels([0], [groups.draw(0)]).shape == (1, 2)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert groups.labels([0], [groups.draw(0)]).tolist() == [[0, 0, NO_PASSAGE, NO_PASSAGE]]
+
+
+def test_a_question_that_everything_answers_has_no_random_negative() -> None:
+    groups = Groups(pool_of(2, 0, n_rows=1), Negatives(per_question=1, missing="random"), seed=0)
+    with pytest.raises(DataError, match="every passage of the data answers question '0'"):
+        groups.draw(0)

@@ -63,7 +63,12 @@ def run(
         "best": trained.best,
         "counts": trained.manifest.counts,
     }
-    emit(result, as_json=as_json, text=lambda: f"{out}: {trained.n_steps:,} steps{best}")
+    if trained.manifest.kind == "model":
+        text = f"{out}: {trained.n_steps:,} steps{best}"
+    else:
+        counts = (f"  {what}: {n:,}" for what, n in trained.manifest.counts.items())
+        text = "\n".join([f"{out}: {trained.manifest.kind}", *counts])
+    emit(result, as_json=as_json, text=lambda: text)
 
 
 class _Live:

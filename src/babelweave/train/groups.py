@@ -17,7 +17,9 @@ from datasets import Dataset
 from transformers import TrainerCallback
 
 from babelweave.encode.tokens import TokenReader
+from babelweave.errors import DataError
 from babelweave.records import Role
+from babelweave.train.folder import n_processes
 from babelweave.train.losses import NO_PASSAGE
 from babelweave.train.rows import RowPool
 from babelweave.train.sections import Negatives
@@ -65,19 +67,31 @@ class Groups:
         return [negatives[order[i % len(negatives)]] for i in range(begin, begin + n)]
 
     def _random(self, row: int, n: int) -> list[int]:
-        """n passages of the pool that are not known to answer the question."""
+        """n passages of the pool that are not known to answer the question.
+
+        Raises:
+            DataError: there is no such passage.
+        """
         rng = np.random.default_rng((self.seed, row, self.epoch))
         right = set(self.known[row])
+        if n and len(right) == len(self.passages):
+            name = self.questions[row].query.query_id
+            raise DataError(f"every passage of the data answers question {name!r}; it has no wrong one")
         found: list[int] = []
         while len(found) < n:
             found += [i for i in rng.integers(len(self.passages), size=n).tolist() if i not in right]
         return found[:n]
 
     def labels(self, rows: Iterable[int], drawn: Iterable[tuple[int, ...]]) -> torch.Tensor:
-        """int64 (B, G + K): the passages drawn, then those known to answer, as `losses.Groups` cuts them."""
+        """int64 (B, G + K): the passages drawn, then those known to answer, as `losses.Groups` cuts them.
+
+        K is the most any question of the batch has, or of all data where processes gather their batches.
+        """
+        known = [self.known[row] for row in rows]
+        width = self.n_known if n_processes() > 1 else max(map(len, known))
         filled = [
-            (*group, *self.known[row], *(NO_PASSAGE,) * (self.n_known - len(self.known[row])))
-            for row, group in zip(rows, drawn, strict=True)
+            (*group, *right, *(NO_PASSAGE,) * (width - len(right)))
+            for group, right in zip(drawn, known, strict=True)
         ]
         return torch.tensor(filled, dtype=torch.int64)
 
