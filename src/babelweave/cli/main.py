@@ -15,6 +15,7 @@ from babelweave.cli import (
     ablate,
     benchmark,
     compare,
+    convert,
     data,
     demo,
     encode,
@@ -76,6 +77,7 @@ app.add_typer(benchmark.app, name="benchmark")
 app.command("train")(train.run)
 app.command("ablate")(ablate.run)
 app.command("export")(export.run)
+app.command("convert")(convert.run)
 app.command("report")(report.run)
 app.command("demo")(demo.run)
 

@@ -3,25 +3,41 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ctranslate2.converters import transformers as loaders
 from ctranslate2.converters.transformers import MBartLoader, MT5Loader, T5Loader, TransformersConverter
+from safetensors import safe_open
 
 from babelweave.artifact import Manifest, seal, write_folder
 from babelweave.errors import DataError, UsageError, nearest
-from babelweave.generate.models import model_folder, read_config
+from babelweave.generate.models import model_folder, read_config, silent
 from babelweave.generate.settings import read_settings, write_settings
 from babelweave.generate.tokens import PromptTokenizer
-from babelweave.weights import first_line, model_digest, quiet
+from babelweave.weights import first_line, model_digest
 
 KIND = "ctranslate2"
 
 Quantization = Literal[
     "int8", "int8_float32", "int8_float16", "int8_bfloat16", "int16", "float16", "bfloat16", "float32"
 ]
+
+_WEIGHT_BYTES = {"int8": 1, "int16": 2, "float16": 2, "bfloat16": 2, "float32": 4}
+
+
+def plan_conversion(target: str, quantization: str = "int8", *, revision: str | None = None) -> int:
+    """About how many bytes `convert_generator` would write; see there for the errors."""
+    source, _ = _source(target, quantization, revision)
+    n_weights = 0
+    for path in source.glob("*.safetensors"):
+        with safe_open(path, "np") as weights:
+            n_weights += sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118
+    for path in [] if n_weights else source.glob("pytorch_model*.bin"):
+        n_weights += path.stat().st_size // 4
+    return n_weights * _WEIGHT_BYTES[quantization.partition("_")[0]]
 
 
 def convert_generator(
@@ -44,12 +60,7 @@ def convert_generator(
         UsageError: an unknown quantization, or `out` holds something else.
         StorageError: the disk is full or refuses.
     """
-    if quantization not in get_args(Quantization):
-        raise UsageError(
-            f"unknown quantization {quantization!r}; {nearest(quantization, get_args(Quantization))}"
-        )
-    source = model_folder(target, revision)
-    config = read_config(source)
+    source, config = _source(target, quantization, revision)
     settings = read_settings(source)
     tokenizer = PromptTokenizer.open(source, settings).tokenizer
     ids = sorted(tokenizer.get_vocab().values())
@@ -59,7 +70,7 @@ def convert_generator(
         )
     with write_folder(out, KIND, overwrite=overwrite) as folder:
         try:
-            with _mended_loaders(), quiet():
+            with _mended_loaders(), silent():
                 TransformersConverter(str(source)).convert(
                     str(folder / "model"), quantization=quantization, force=True
                 )
@@ -74,6 +85,15 @@ def convert_generator(
         return seal(
             folder, KIND, {"family": config.model_type, "quantization": quantization}, inputs=made_from
         )
+
+
+def _source(target: str, quantization: str, revision: str | None) -> tuple[Path, Any]:
+    """The folder of the model and its config."""
+    known = get_args(Quantization)
+    if quantization not in known:
+        raise UsageError(f"unknown quantization {quantization!r}; {nearest(quantization, known)}")
+    source = model_folder(target, revision)
+    return source, read_config(source)
 
 
 class _MendedT5(T5Loader):  # type: ignore[misc]

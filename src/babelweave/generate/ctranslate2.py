@@ -55,7 +55,7 @@ class CTranslate2Generator:
         compute_type: str = "default",
         max_input_tokens: int | None = None,
         max_new_tokens: int | None = None,
-        batch_size: int = 32,
+        batch_size: int = 16,
         threads: int = 0,
         device: str = "cpu",
     ) -> None:
@@ -64,8 +64,7 @@ class CTranslate2Generator:
         place = Path(folder).expanduser()
         if not (place / MODEL_FILE).is_file():
             raise DataError(
-                f"{folder}: no {MODEL_FILE}; convert a Hugging Face folder with "
-                "babelweave.generate.convert.convert_generator"
+                f"{folder}: no {MODEL_FILE}; convert a Hugging Face folder first, with `babelweave convert`"
             )
         self._decoding = Decoding.of(decoding, top_k, top_p, temperature, beams)
         self._settings = read_settings(place).given(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import torch
 from huggingface_hub import snapshot_download
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForSeq2SeqLM
+from transformers.utils import logging as transformers_logging
 
 from babelweave.errors import DataError, UsageError, nearest
 from babelweave.weights import first_line, has_bfloat16, quiet
@@ -76,7 +79,7 @@ def open_model(folder: Path, dtype: torch.dtype) -> Any:
         DataError: missing or broken weights.
     """
     try:
-        with quiet():
+        with silent():
             model, loaded = AutoModelForSeq2SeqLM.from_pretrained(
                 folder, dtype=dtype, trust_remote_code=False, output_loading_info=True
             )
@@ -87,6 +90,21 @@ def open_model(folder: Path, dtype: torch.dtype) -> Any:
     if missing := sorted(loaded["missing_keys"]):  # transformers would draw them at random
         raise DataError(f"{folder}: the model has no weights for {missing[0]} and {len(missing) - 1} others")
     return model.eval()
+
+
+@contextlib.contextmanager
+def silent() -> Iterator[None]:
+    """Without what transformers says while it reads weights.
+
+    It warns of each published mT5, which has an output layer of its own; missing weights are told by us.
+    """
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        with quiet():
+            yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
 
 
 def read_device(asked: str | None) -> torch.device:
