@@ -23,6 +23,7 @@ from babelweave.errors import DataError
 from babelweave.evaluate.benchmarks.rankers import Bm25Ranker, DenseRanker, Ranker, Stopwatch
 from babelweave.recipe import Progress, Recipe, Trained, TrainingPlan, data_path
 from babelweave.records import Passage, Query, Run, Subset
+from babelweave.registry import DEFAULT_ENCODER
 from babelweave.search.pipeline import Pipeline
 from babelweave.search.search import PassageLookup, find_passages
 from babelweave.train.rows import KIND, Example, Question, RowPool, write_rows
@@ -244,7 +245,7 @@ class Mine(Recipe):
         if self.search.indexes:
             assert opened is not None
             indexes = [str(data_path(index, root)) for index in self.search.indexes]
-            pipeline = Pipeline(indexes, lambda: open_encoder(self.search.encoder or "minilm"))
+            pipeline = Pipeline(indexes, lambda: open_encoder(self.search.encoder or DEFAULT_ENCODER))
             return pipeline.search(asked, depth), lambda ids: find_passages(opened.passages(), ids)
         passages = list(opened.passages()) if opened else pool.passages
         numbered = {f"{row:09}": passage for row, passage in enumerate(passages)}
