@@ -332,6 +332,13 @@ class TestOpening:
         with pytest.raises(DataError, match=r"has no weights for decoder\."):
             opened(tiny_encoders.build("mt5", tmp_path))
 
+    def test_weights_that_are_not_finite(self, mt5: Path) -> None:
+        generator = opened(mt5)
+        with torch.no_grad():
+            generator._model.shared.weight.fill_(float("nan"))
+        with pytest.raises(DataError, match="not finite"):
+            generator.generate(PASSAGES, "de", 1, 0)
+
     def test_damaged_folders(self, mt5: Path, tmp_path: Path) -> None:
         def damaged(name: str) -> Path:
             return Path(shutil.copytree(mt5, tmp_path / name))

@@ -82,16 +82,7 @@ def generate_queries(
         DataError: no passages, a text that is not valid Unicode, or (on resume) other passages than before.
     """
     order = Order(check_languages(generator, languages), per_language, seed)
-    if min(per_language, shard_size, workers) < 1:
-        raise UsageError(
-            f"{per_language} queries per language, shards of {shard_size}, {workers} workers: each at least 1"
-        )
-    if workers > 1 and isinstance(generator, Journalling):
-        raise UsageError(
-            f"{workers} workers: this generator asks many passages at a time itself (concurrency)"
-        )
-    if workers > 1 and reopen is None:
-        raise UsageError(f"{workers} workers: pass `reopen`, which opens the generator in each of them")
+    _check(order, generator, shard_size, workers, reopen)
     shards = _shards(passages if progress is None else progress(passages, "generating", None), shard_size)
     settings = {
         "generator": dict(generator.signature),
@@ -152,6 +143,23 @@ def check_languages(generator: Generator, languages: Iterable[str]) -> tuple[str
     return wanted
 
 
+def _check(
+    order: Order, generator: Generator, shard_size: int, workers: int, reopen: Callable[[], Generator] | None
+) -> None:
+    """Raises UsageError for numbers below 1, and for workers that could not work."""
+    if min(order.per_language, shard_size, workers) < 1:
+        raise UsageError(
+            f"{order.per_language} queries per language, shards of {shard_size}, {workers} workers: "
+            "each must be at least 1"
+        )
+    if workers > 1 and isinstance(generator, Journalling):
+        raise UsageError(
+            f"{workers} workers: this generator asks many passages at a time itself (concurrency)"
+        )
+    if workers > 1 and reopen is None:
+        raise UsageError(f"{workers} workers: pass `reopen`, which opens the generator in each of them")
+
+
 def _one_by_one(
     todo: Iterable[_Shard], generator: Generator, order: Order, journal: Path
 ) -> Stream[tuple[_Shard, Made], None, None]:
@@ -167,7 +175,6 @@ def _shards(passages: Iterable[Passage], size: int) -> Iterator[_Shard]:
     stream = iter(passages)
     number = 0
     while shard := list(islice(stream, size)):
-        yield _Shard(
-            number, digest_texts(text for p in shard for text in (p.doc_id, p.lang, p.content)), shard
-        )
+        source = digest_texts(text for p in shard for text in (p.doc_id, p.lang, p.title, p.text))
+        yield _Shard(number, source, shard)
         number += 1

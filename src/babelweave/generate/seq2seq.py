@@ -13,7 +13,7 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 from transformers.modeling_outputs import BaseModelOutput
 
 from babelweave.artifact import digest_texts
-from babelweave.errors import UsageError, nearest
+from babelweave.errors import DataError, UsageError, nearest
 from babelweave.generate.decoding import Decoding, distinct
 from babelweave.generate.models import (
     model_folder,
@@ -127,7 +127,7 @@ class Seq2SeqGenerator:
 
         Raises:
             UsageError: a language it does not write, or n above the number of beams.
-            DataError: the model has no token for the language of a passage.
+            DataError: the model has no token for the language of a passage, or damaged weights.
         """
         if lang not in self.languages:
             raise UsageError(f"the generator does not write {lang!r}; {nearest(lang, self.languages)}")
@@ -168,6 +168,11 @@ class Seq2SeqGenerator:
         padded = torch.tensor([row + [self._pad] * (width - len(row)) for row in ids], device=self._device)
         mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in ids], device=self._device)
         encoded = self._model.get_encoder()(padded, attention_mask=mask).last_hidden_state
+        if not torch.isfinite(encoded).all():
+            raise DataError(
+                f"{self._signature['model']}: its encoder gives numbers that are not finite; the weights are "
+                "damaged, or the precision is too low for this model"
+            )
         draws = LogitsProcessorList()
         mode, steps = self._decoding.mode, self._settings.max_new_tokens
         prefix = self._prefix(lang)
