@@ -23,7 +23,7 @@ from babelweave.errors import DataError, UsageError
 from babelweave.recipe import Recipe, Status, load_recipe
 from babelweave.records import Passage, Query
 from babelweave.train.log import read_log
-from tiny_models import write_word_encoder
+from tiny_models import write_static_encoder, write_word_encoder
 
 WORDS = " ".join(tiny_encoders.SENTENCES).split()
 
@@ -261,6 +261,10 @@ def test_data_that_cannot_be_trained_on(folder: Path) -> None:
         recipe(folder, "model.max_tokens_passage=25").plan()
     with pytest.raises(DataError, match="no encoder here"):
         recipe(folder, f"model.base={json.dumps(str(folder))}").plan()
+    static = write_static_encoder(folder / "static", WORDS)
+    asked = recipe(folder, f"model={{base={json.dumps(str(static))}}}", "loss.similarity='cosine'")
+    with pytest.raises(UsageError, match="is a static embedding; take a transformer"):
+        asked.plan()
     with pytest.raises(DataError, match=r"tevatron: no questions in de; known: en"):
         recipe(
             folder, "data.sets=[{dataset='tevatron', source='train.jsonl', lang='en', languages=['de']}]"

@@ -14,6 +14,7 @@ from datasets import Dataset
 
 from babelweave.artifact import digest_texts
 from babelweave.encode.spec import open_encoder
+from babelweave.encode.tokens import PaddedReader
 from babelweave.encode.transformer import TransformerEncoder
 from babelweave.errors import DataError, UsageError
 from babelweave.recipe import Progress, Recipe, Trained, TrainingPlan, dump_recipe
@@ -161,6 +162,8 @@ def open_base(model: Model, loss: Loss) -> TransformerEncoder:
     encoder = open_encoder(f"{model.base}?{'&'.join(options)}")
     if not isinstance(encoder, TransformerEncoder):
         raise UsageError(f"model.base {model.base!r} has no weights here to train")
+    if not isinstance(encoder.readers["passage"], PaddedReader):
+        raise UsageError(f"model.base {model.base!r} is a static embedding; take a transformer")
     return encoder
 
 

@@ -241,5 +241,6 @@ class CardText(Strict):
     licence: str = "other"
     """Of the weights, as the Hub names licences; "other" until you have decided."""
     intended_use: str = "Search of passages by questions, in the languages it was trained on."
+    """What it is for, a paragraph."""
     limits: tuple[str, ...] = ()
     """What it does badly, a sentence each."""
