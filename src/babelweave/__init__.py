@@ -82,6 +82,8 @@ if TYPE_CHECKING:
     from babelweave.search.search import Bm25Searcher as Bm25Searcher
     from babelweave.search.search import DenseSearcher as DenseSearcher
     from babelweave.search.search import find_passages as find_passages
+    from babelweave.train.export import export_model as export_model
+    from babelweave.train.saved import save_model as save_model
     from babelweave.weave.fusers.spec import open_fuser as open_fuser
     from babelweave.weave.stream import weave_collection as weave_collection
     from babelweave.weave.stream import weave_vectors as weave_vectors
@@ -142,6 +144,7 @@ _HOME = {
     "encode_collection": "encode.store",
     "encode_dev": "weave.tune",
     "estimate": "evaluate.compare",
+    "export_model": "train.export",
     "filter_queries": "generate.filters",
     "find_passages": "search.search",
     "generate_queries": "generate.run",
@@ -157,6 +160,7 @@ _HOME = {
     "read_qrels": "data.trec",
     "read_run": "data.trec",
     "reciprocal_rank_fusion": "search.hybrid",
+    "save_model": "train.saved",
     "score_run": "evaluate.scorecard",
     "token_recall": "evaluate.token_recall",
     "tune": "weave.tune",

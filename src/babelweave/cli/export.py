@@ -32,7 +32,7 @@ def run(
     """Export a model and measure how far its vectors moved; the folder is an encoder of every verb.
 
     \b
-    fp16   half the bytes, in the layout of sentence-transformers: opened by every tool of the field
+    fp16   half the bytes, in the layout of sentence-transformers, old and new
     int8   a quarter, a graph for onnxruntime (pip install 'babelweave[onnx]'): faster on a CPU, and opened
            without torch
     onnx   the graph in float32

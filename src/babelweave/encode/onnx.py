@@ -58,7 +58,7 @@ class OnnxEncoder:
 
     Texts go through the network one at a time, several at once on several threads. Quantised activations
     share a scale across a batch: alone, the vector of a text depends on nothing but the text. It costs
-    nothing: on a CPU, rows without padding make up for the missing batch (docs/adr/0012).
+    nothing: on a CPU, rows without padding make up for the missing batch (docs/adr/0014).
 
     Args:
         target: a folder written by `babelweave export --to int8` or `--to onnx`.
