@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from babelweave.artifact import Manifest as Manifest
     from babelweave.data.collection import Collection as Collection
     from babelweave.data.collection import write_collection as write_collection
+    from babelweave.data.leaks import check_recipe_leaks as check_recipe_leaks
+    from babelweave.data.parallel.read import read_parallel as read_parallel
+    from babelweave.data.relevance import read_relevance as read_relevance
     from babelweave.data.trec import read_qrels as read_qrels
     from babelweave.data.trec import read_run as read_run
     from babelweave.data.trec import write_qrels as write_qrels
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
     from babelweave.evaluate.token_recall import TokenRecall as TokenRecall
     from babelweave.evaluate.token_recall import answer_ceiling as answer_ceiling
     from babelweave.evaluate.token_recall import token_recall as token_recall
+    from babelweave.generate.convert import convert_generator as convert_generator
     from babelweave.generate.filters import Gates as Gates
     from babelweave.generate.filters import filter_queries as filter_queries
     from babelweave.generate.identify import Identifier as Identifier
@@ -49,6 +53,7 @@ if TYPE_CHECKING:
     from babelweave.generate.inspect import inspect_queries as inspect_queries
     from babelweave.generate.queries import GeneratedQueries as GeneratedQueries
     from babelweave.generate.run import generate_queries as generate_queries
+    from babelweave.generate.run import plan_generation as plan_generation
     from babelweave.generate.spec import open_generator as open_generator
     from babelweave.index.bm25 import Bm25Index as Bm25Index
     from babelweave.index.bm25 import build_bm25 as build_bm25
@@ -82,6 +87,7 @@ if TYPE_CHECKING:
     from babelweave.search.search import Bm25Searcher as Bm25Searcher
     from babelweave.search.search import DenseSearcher as DenseSearcher
     from babelweave.search.search import find_passages as find_passages
+    from babelweave.train.code_switch import code_switch as code_switch
     from babelweave.train.export import export_model as export_model
     from babelweave.train.saved import save_model as save_model
     from babelweave.weave.fusers.spec import open_fuser as open_fuser
@@ -138,8 +144,11 @@ _HOME = {
     "build_bm25": "index.bm25",
     "build_index": "index.dense",
     "build_store": "encode.store",
+    "check_recipe_leaks": "data.leaks",
+    "code_switch": "train.code_switch",
     "compare": "evaluate.compare",
     "compare_cards": "evaluate.scorecard",
+    "convert_generator": "generate.convert",
     "correct": "evaluate.compare",
     "encode_collection": "encode.store",
     "encode_dev": "weave.tune",
@@ -157,7 +166,10 @@ _HOME = {
     "open_index": "index.dense",
     "open_judges": "search.judge",
     "open_task": "evaluate.scorecard",
+    "plan_generation": "generate.run",
+    "read_parallel": "data.parallel.read",
     "read_qrels": "data.trec",
+    "read_relevance": "data.relevance",
     "read_run": "data.trec",
     "reciprocal_rank_fusion": "search.hybrid",
     "save_model": "train.saved",
