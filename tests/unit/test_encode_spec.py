@@ -44,6 +44,7 @@ def test_options_are_the_keyword_arguments() -> None:
         "revision": str,
         "pooling": str,
         "normalise": bool,
+        "similarity": str,
         "batch_tokens": int,
     }
     assert options_of(RemoteEncoder)["timeout"] is float
