@@ -174,6 +174,8 @@ def test_weights_of_other_data_sets(weights: dict[str, float], words: str) -> No
 def test_too_few_examples_for_a_batch() -> None:
     with pytest.raises(DataError, match=r"10 examples fill no batch of 8 .*'single'"):
         sampler(data(10), 8, Batches(languages="single"))
+    with pytest.raises(DataError, match="few: 3 examples fill no batch of 8"):
+        count_batches(Batches(), {"many": data(40), "few": data(3)}, 8, 0)
 
 
 def test_counts() -> None:

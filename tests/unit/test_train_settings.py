@@ -31,6 +31,7 @@ BASE: dict[str, Any] = {"max_steps": 10, "batch_size": 4, "learning_rate": 1e-3}
         ({"learning_rate": math.inf}, "finite"),
         ({"max_steps": -1}, "greater than or equal to 0"),
         ({"warmup_ratio": 1.0}, "less than 1"),
+        ({"seed": 2**32}, "less than 4294967296"),
     ],
 )
 def test_optimisation_refuses(changed: dict[str, Any], words: str) -> None:

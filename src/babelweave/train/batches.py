@@ -299,12 +299,17 @@ def count_batches(
     Returns:
         `examples`, `batches`; with several data sets also `examples.NAME` and `batches.NAME`; and
         `left_out` (or `left_out.NAME`), the examples of the first pass that fill no batch.
+    Raises:
+        DataError: the examples of a data set fill no batch.
     """
     parts = {"": data} if isinstance(data, Dataset) else dict(data)
-    made = {
-        name: LanguageBatches(part, batch_size // n_processes(), True, seed=seed, settings=settings)
-        for name, part in parts.items()
-    }
+    made = {}
+    for name, part in parts.items():
+        try:
+            each = batch_size // n_processes()
+            made[name] = LanguageBatches(part, each, True, seed=seed, settings=settings)
+        except DataError as error:
+            raise DataError(f"{name}: {error}" if name else str(error)) from error
     left = {
         name: len(np.setdiff1d(np.arange(len(parts[name])), np.concatenate(m._pass(0))))
         for name, m in made.items()

@@ -93,11 +93,7 @@ class TrainingFolder:
             self._claim = Claim(folder, KIND, settings, overwrite=overwrite or nothing_to_lose)
 
     def complete(self) -> list[Checkpoint]:
-        """Every complete checkpoint, oldest first.
-
-        Raises:
-            DataError: one that was complete has lost or changed files.
-        """
+        """Every complete checkpoint, oldest first; `verify` reads their files."""
         return [
             Checkpoint(step, path, read_json(path / MARKER)["notes"])
             for step, path in _numbered(self.checkpoints)
@@ -130,6 +126,7 @@ class TrainingFolder:
                 )
 
     def checkpoint(self, step: int) -> Path:
+        """Where the checkpoint of a step lies, or would."""
         return self.checkpoints / f"checkpoint-{step}"
 
     def keep(self, n_newest: int, best: int | None) -> None:

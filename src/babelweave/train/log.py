@@ -79,4 +79,6 @@ class TrainingLog:
 
 
 def _line(values: Mapping[str, Any]) -> str:
-    return json.dumps(values, ensure_ascii=False) + "\n"
+    """One line; a figure that is not finite is null, for which JSON has no number."""
+    finite = json.loads(json.dumps(values), parse_constant=lambda _: None)
+    return json.dumps(finite, ensure_ascii=False) + "\n"

@@ -1,10 +1,7 @@
 """Run a trainer of the field so that it can be killed, watched and trusted.
 
-folder = TrainingFolder(out, recipe, {"train": digest}, overwrite=overwrite)
-with seeded(recipe.optimisation.seed):
-    trainer = EncoderTrainer(model, arguments(recipe.optimisation, folder), train_dataset=..., loss=...)
-    run_trainer(trainer, folder, recipe.optimisation, dev=Dev(score, "RR@10"), progress=progress)
-return folder.finish(lambda place: save(model, place), counts)
+A kind of training claims a `TrainingFolder`, makes a trainer of `train.trainers` under `seeded`, has it run
+by `run_trainer`, and lets the folder `finish` with a function that saves the model.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ class Optimisation(Checked):
     multiplies it, else float32."""
     gradient_checkpointing: bool = False
     """Compute activations again in the backward pass: less memory, about a third more time."""
-    seed: NonNegativeInt = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Of everything drawn: batches, groups, dropout, new weights."""
     log_every: PositiveInt = 10
     """Steps between two lines of the log."""

@@ -27,7 +27,7 @@ from transformers.integrations import get_available_reporting_integrations
 from babelweave.errors import BabelweaveError, UsageError, nearest
 from babelweave.train.batches import TextCollator
 from babelweave.train.folder import TrainingFolder, is_first_process, n_processes, standing, whole_or_none
-from babelweave.train.settings import Optimisation
+from babelweave.train.settings import Optimisation, Precision
 from babelweave.weights import has_bfloat16
 
 WEIGHTS = "model.safetensors"
@@ -67,7 +67,12 @@ class Losses:
 
 
 class Resumable:
-    """Put before a transformers `Trainer` among the bases."""
+    """What is added to a transformers `Trainer`; put before it among the bases.
+
+    Attributes:
+        dev: judges the model where the trainer evaluates; `run_trainer` sets it.
+        losses: since the last line of the log.
+    """
 
     dev: Dev | None = None
 
@@ -170,7 +175,7 @@ class EncoderTrainer(Resumable, SentenceTransformerTrainer):  # type: ignore[mis
             if not any(re.search(pattern, name) for name in names):
                 raise UsageError(
                     f"optimisation.learning_rates: no parameter's name matches {pattern!r}; "
-                    f"{nearest(pattern, {name.removesuffix('.weight') for name in names})}"
+                    f"{nearest(pattern, {name.split('.')[-2] for name in names if '.' in name})}"
                 )
         found: tuple[Any, Any] = super().get_optimizer_cls_and_kwargs(args, model)
         return found
@@ -203,12 +208,6 @@ def arguments(
     o, n = optimisation, n_processes()
     if o.batch_size % n:
         raise UsageError(f"optimisation.batch_size {o.batch_size} cannot be shared by {n} processes alike")
-    device = torch.accelerator.current_accelerator() or torch.device("cpu")
-    precision = o.precision
-    if precision == "auto":
-        precision = "bfloat16" if has_bfloat16(device) else "float32"
-    if precision == "float16" and device.type == "cpu":
-        raise UsageError('optimisation.precision "float16" needs a GPU; "bfloat16" and "float32" run here')
     for tracker in o.report_to:
         if tracker not in (installed := get_available_reporting_integrations()):
             raise UsageError(
@@ -220,6 +219,7 @@ def arguments(
         more["learning_rate_mapping"] = dict(o.learning_rates)
     if n > 1:
         more["dataloader_drop_last"] = True
+    device = torch.accelerator.current_accelerator() or torch.device("cpu")
     return cls(
         output_dir=str(folder.checkpoints),
         num_train_epochs=o.epochs or 1.0,
@@ -235,8 +235,6 @@ def arguments(
         adam_beta2=o.adam_beta2,
         adam_epsilon=o.adam_epsilon,
         max_grad_norm=o.max_grad_norm,
-        bf16=precision == "bfloat16",
-        fp16=precision == "float16",
         seed=o.seed,
         logging_steps=o.log_every,
         logging_nan_inf_filter=False,  # a loss that is not finite ends the run
@@ -248,8 +246,22 @@ def arguments(
         dataloader_pin_memory=device.type == "cuda",
         disable_tqdm=True,
         use_cpu=device.type == "cpu",
+        **_mixed_precision(o.precision, device),
         **more,
     )
+
+
+def _mixed_precision(precision: Precision, device: torch.device) -> dict[str, bool]:
+    """The trainer's flags of a precision on a device.
+
+    Raises:
+        UsageError: float16 on a CPU, which the trainer would run in another precision.
+    """
+    if precision == "float16" and device.type == "cpu":
+        raise UsageError('optimisation.precision "float16" needs a GPU; "bfloat16" and "float32" run here')
+    if precision == "auto" and has_bfloat16(device):
+        precision = "bfloat16"
+    return {"bf16": precision == "bfloat16", "fp16": precision == "float16"}
 
 
 @contextlib.contextmanager
@@ -257,7 +269,7 @@ def unmoved_randomness() -> Iterator[None]:
     """Give python, numpy and torch back the random states they had."""
     python, with_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
     try:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(range(torch.cuda.device_count())):
             yield
     finally:
         random.setstate(python)
