@@ -130,7 +130,9 @@ TABLE: dict[str, dict[str, Entry]] = {
         ),
     },
     "export": {
-        "fp16": Entry("babelweave.train.formats:FP16", "float16 weights in the layout of sentence-transformers"),
+        "fp16": Entry(
+            "babelweave.train.formats:FP16", "float16 weights in the layout of sentence-transformers"
+        ),
         "int8": Entry("babelweave.train.graph:INT8", "8-bit integers, run by onnxruntime on a CPU", "onnx"),
         "onnx": Entry("babelweave.train.graph:FLOAT32", "float32, run by onnxruntime", "onnx"),
     },

@@ -208,7 +208,7 @@ def _header(card: Card) -> str:
         "library_name": "sentence-transformers",
         "pipeline_tag": "sentence-similarity",
         "base_model": without_folders(card.base_model),
-        "datasets": [data.title for data in card.data],
+        "datasets": list(dict.fromkeys(data.title for data in card.data)),
         "tags": card.tags,
     }
     return "\n".join(["---", *_yaml(values), "---", ""])
