@@ -106,7 +106,7 @@ def test_a_source_is_one_thing_and_takes_what_it_understands(
     [
         ("", "give benchmark or collection"),
         ("benchmark = 'mlqa'", "needs source"),
-        ("collection = 'c'\nhalf = 'tune'", "half has no effect on a collection"),
+        ("collection = 'c'\nhalf = 'report'", "half has no effect on a collection"),
         ("collection = 'c'\nmeasure = 'RR@1o'", "unknown measure 'RR@1o'; did you mean 'RR@10'?"),
         ("benchmark = 'mlqq'\nsource = 's'", "Input should be 'mlqa'"),
     ],
