@@ -24,7 +24,7 @@ from sentence_transformers.sentence_transformer.losses import MultipleNegativesR
 from torch import nn
 
 from babelweave import registry
-from babelweave.artifact import digest_texts
+from babelweave.artifact import digest_texts, read_json, write_text
 from babelweave.encode.spec import open_encoder
 from babelweave.encode.store import VectorStore
 from babelweave.encode.transformer import TransformerEncoder
@@ -164,9 +164,7 @@ class Distil(Recipe):
             )
             outcome = run_trainer(trainer, run, self.optimisation, dev=dev, progress=progress)
         student.model[0].tokenizer.model_max_length = self.student.max_tokens
-        trained = run.finish(
-            lambda path: write_model(student.model, path, weights=self.student.weights), outcome, counts
-        )
+        trained = run.finish(lambda path: _save(student.model, path, self.student.weights), outcome, counts)
         if is_first_process():
             write_card(folder, self.model_card(folder.resolve().name, corpus))
         return trained
@@ -281,6 +279,13 @@ def _pairs(examples: list[Example]) -> Dataset:
             "lang": [e.lang for e in examples],
         }
     )
+
+
+def _save(model: Any, folder: Path, weights: Weights) -> None:
+    """Write the model, its tokenizer.json without blanks: a third of the size, for a vocabulary."""
+    write_model(model, folder, weights=weights)
+    path = folder / "tokenizer.json"
+    write_text(path, json.dumps(read_json(path), ensure_ascii=False, separators=(",", ":")))
 
 
 def _set_up(model: Any, settings: StudentModel, rows: Sequence[int]) -> None:

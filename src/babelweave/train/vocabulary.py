@@ -44,6 +44,8 @@ _INVISIBLE = "[\u00ad\u200b-\u200f\ufeff\u0640\u064b-\u0652]"
 """Zero-width marks, soft hyphens, Arabic vowel signs and elongation: written or not without a difference."""
 _ENGLISH_SHARE = 0.4
 """Of the mixture that scores pieces; the other languages share the rest alike."""
+_DIGITS = 4
+"""Of a piece's log probability; more only make tokenizer.json longer."""
 _FEWEST = 4
 """Times a whole word has to stand in the text to be given a row."""
 
@@ -212,7 +214,8 @@ def _unigram(texts: Sequence[str], n: int, longest: int) -> dict[str, float]:
 def make_tokenizer(pieces: Pieces, max_tokens: int) -> PreTrainedTokenizerFast:
     """A Unigram tokenizer in the form of BERT's: `[CLS] pieces [SEP]`."""
     ranked = sorted(pieces.log_probability.items(), key=lambda item: (-item[1], item[0]))
-    vocabulary = [*((token, 0.0) for token in SPECIAL.values()), *ranked]
+    rounded = ((piece, round(score, _DIGITS)) for piece, score in ranked)
+    vocabulary = [*((token, 0.0) for token in SPECIAL.values()), *rounded]
     names = list(SPECIAL.values())
     tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=names.index("[UNK]")))
     tokenizer.normalizer = normaliser()
