@@ -72,7 +72,8 @@ def test_log_probabilities(folders: tuple[Path, Path]) -> None:
                 input_ids=torch.tensor([row]), decoder_input_ids=torch.tensor([decoder[:-1]])
             ).logits[0]
         expected = logits.log_softmax(-1).gather(1, torch.tensor(decoder[1:])[:, None])[:, 0].tolist()
-        assert found.log_probs == pytest.approx(expected, abs=2e-4)
+        # a wrong scale is off by whole units; float32 of two libraries by some 3e-4, by the machine
+        assert found.log_probs == pytest.approx(expected, abs=2e-3)
 
 
 def test_greedy_questions_and_counts(folders: tuple[Path, Path]) -> None:

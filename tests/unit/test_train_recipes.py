@@ -75,6 +75,7 @@ NEUTRAL = {  # without effect on which vectors are learned, or switched off
     "batches.group_by_length": False,
     "optimisation.learning_rates": {},
     "optimisation.gradient_checkpointing": False,
+    "optimisation.attention": "auto",
     "optimisation.keep": 1,
     "optimisation.report_to": [],
     "optimisation.workers": 0,

@@ -319,6 +319,16 @@ def test_gradient_checkpointing_changes_no_loss(make: Make, tmp_path: Path) -> N
     assert timeless(tmp_path / "less") == timeless(tmp_path / "plain")
 
 
+def test_attention_is_computed_plainly_on_a_cpu(make: Make, tmp_path: Path) -> None:
+    for name, chosen in (("auto", {}), ("eager", {"attention": "eager"}), ("sdpa", {"attention": "sdpa"})):
+        undropped = make(**chosen).model_copy(update={"dropout": 0.0})  # with dropout torch has no fused kernel
+        undropped.train(tmp_path / name)
+    assert weights(tmp_path / "auto") == weights(tmp_path / "eager") != weights(tmp_path / "sdpa")
+    assert len({(tmp_path / name / "config.json").read_bytes() for name in ("auto", "eager", "sdpa")}) == 1
+    eager, sdpa = ([line["loss"] for line in timeless(tmp_path / name)] for name in ("eager", "sdpa"))
+    assert eager == pytest.approx(sdpa, rel=1e-3)
+
+
 def test_learning_rates_by_name(make: Make, bert: str, tmp_path: Path) -> None:
     make(learning_rates={"word_embeddings": 0.0}).train(tmp_path / "out")
     before = load_file(Path(bert) / "model.safetensors")

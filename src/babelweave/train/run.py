@@ -29,7 +29,7 @@ from babelweave.train.folder import (
     n_processes,
 )
 from babelweave.train.log import TrainingLog
-from babelweave.train.settings import Optimisation
+from babelweave.train.settings import Attention, Optimisation
 from babelweave.train.trainers import Dev, Losses, unmoved_randomness
 
 logger = logging.getLogger(__name__)
@@ -74,6 +74,7 @@ def run_trainer(
         trainer.remove_callback(PrinterCallback)
         if optimisation.gradient_checkpointing:
             _recompute_activations(trainer.model)
+        _attend(trainer.model, optimisation.attention, trainer.args.device.type)
         with _ending_gently(conductor):
             trainer.train(resume_from_checkpoint=None if last is None else str(last.path))
         if conductor.interrupted:
@@ -221,16 +222,28 @@ def _last_checkpoint(folder: TrainingFolder) -> Checkpoint | None:
     return last
 
 
-def _recompute_activations(model: Any) -> None:
-    """Turn on gradient checkpointing in the networks of a model, under either name transformers gives it."""
+def _networks(model: Any) -> list[Any]:
+    """The networks of transformers a model holds, without those inside another."""
     outer: list[Any] = []
     for network in model.modules():
         if isinstance(network, PreTrainedModel) and not any(network in set(o.modules()) for o in outer):
             outer.append(network)
-            enable = getattr(
-                network, "activation_checkpointing_enable", network.gradient_checkpointing_enable
-            )
-            enable()
+    return outer
+
+
+def _recompute_activations(model: Any) -> None:
+    """Turn on gradient checkpointing, under either name transformers gives it."""
+    for network in _networks(model):
+        enable = getattr(network, "activation_checkpointing_enable", network.gradient_checkpointing_enable)
+        enable()
+
+
+def _attend(model: Any, attention: Attention, device: str) -> None:
+    """Set how attention is computed; see `Optimisation.attention`."""
+    wanted = attention if attention != "auto" else "eager" if device == "cpu" else None
+    for network in _networks(model):
+        if wanted is not None and network.config._attn_implementation != wanted:
+            network.set_attn_implementation(wanted)
 
 
 @contextlib.contextmanager
