@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from babelweave.evaluate.token_recall import TokenRecall as TokenRecall
     from babelweave.evaluate.token_recall import answer_ceiling as answer_ceiling
     from babelweave.evaluate.token_recall import token_recall as token_recall
+    from babelweave.generate.code_switch import code_switch as code_switch
     from babelweave.generate.convert import convert_generator as convert_generator
     from babelweave.generate.filters import Gates as Gates
     from babelweave.generate.filters import filter_queries as filter_queries
@@ -87,7 +88,6 @@ if TYPE_CHECKING:
     from babelweave.search.search import Bm25Searcher as Bm25Searcher
     from babelweave.search.search import DenseSearcher as DenseSearcher
     from babelweave.search.search import find_passages as find_passages
-    from babelweave.train.code_switch import code_switch as code_switch
     from babelweave.train.export import export_model as export_model
     from babelweave.train.saved import save_model as save_model
     from babelweave.weave.fusers.spec import open_fuser as open_fuser
@@ -145,7 +145,7 @@ _HOME = {
     "build_index": "index.dense",
     "build_store": "encode.store",
     "check_recipe_leaks": "data.leaks",
-    "code_switch": "train.code_switch",
+    "code_switch": "generate.code_switch",
     "compare": "evaluate.compare",
     "compare_cards": "evaluate.scorecard",
     "convert_generator": "generate.convert",
