@@ -18,7 +18,7 @@ from babelweave.data.words import SPACELESS
 from babelweave.errors import UsageError, nearest
 from babelweave.generate.lexicon import Lexicon
 from babelweave.generate.templates import STOP_WORDS
-from babelweave.generate.terms import english_lemmas
+from babelweave.generate.terms import lemmas
 
 _TOKEN = regex.compile(
     rf"(?P<letter>{SPACELESS}\p{{M}}*+)"
@@ -137,7 +137,8 @@ class MeaningLexicon:
 
     Wordnets name things: they hold indium for "in" and a plant for "Bush". So stop words have no
     translation here, nor have capitalised words that the wordnet of their language writes small. English
-    words are also looked up by their lemmas; of several, the one known in most languages is meant.
+    and Arabic words are also looked up by their lemmas; of several, the one known in most languages is
+    meant.
 
     Raises:
         UsageError: the lexicon does not have the language, or has one asked for later.
@@ -161,7 +162,7 @@ class MeaningLexicon:
         if folded in self._stop_words or (word != folded and not self._written(word)):
             return ""
         *head, last = folded.split(" ")
-        forms = [last, *english_lemmas(last)] if self._lang == "en" else [last]
+        forms = [last, *lemmas(last, self._lang)]
         best = max((" ".join([*head, form]) for form in forms), key=self._reach)
         return best if self._reach(best) else ""
 

@@ -13,6 +13,9 @@ from babelweave.generate.code_switch import MeaningLexicon, put_words, switchabl
 from babelweave.generate.lexicon import Lexicon, default_lexicon
 from babelweave.shift.edits import chosen, drawn, finished, is_idle
 
+LANGUAGES = frozenset("ar de el en es fi fr hi it ja ko ms pt ru sv th tr vi zh".split())
+"""Those in which most questions of MLQA, XQuAD-R, MKQA and Mintaka hold a word that the Open Multilingual
+Wordnet translates."""
 SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 """Severity -> share of the words with a translation that are put into another language; at least one."""
 
@@ -20,9 +23,9 @@ SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 class CodeSwitch:
     """Content words replaced by their best translations, as bilingual people mix their languages.
 
-    What is replaced, and by what, is `generate.code_switch`'s: stop words and names stay. A language is
-    claimed when the lexicon has it; how many of its questions change depends on how many of their words
-    the lexicon holds, and the counts say so.
+    What is replaced, and by what, is `generate.code_switch`'s: stop words and names stay. A language of
+    `LANGUAGES` is claimed when the lexicon has it; with a small lexicon fewer questions change, and the
+    counts say how many.
 
     Args:
         lexicon: file of either layout of `generate.lexicon`; None takes `lexicon.default_lexicon()`.
@@ -48,7 +51,7 @@ class CodeSwitch:
 
     @property
     def languages(self) -> frozenset[str]:
-        return frozenset(lang for lang in self._lexicon.languages if self._targets(lang))
+        return frozenset(lang for lang in LANGUAGES & self._lexicon.languages if self._targets(lang))
 
     def perturb(self, text: str, lang: str, severity: int, seed: int) -> str:
         if is_idle(self, lang, severity):

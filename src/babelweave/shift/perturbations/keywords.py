@@ -45,7 +45,8 @@ class Keywords:
         places = _function_places(text, lang)
         draw = drawn("keywords", text, lang, seed)
         kept = edit(text, places, SHARES[severity], draw, lambda _word, _lot: " ")
-        return " ".join(kept.split()) if places else text
+        pieces = (piece.strip("-") for piece in kept.split())  # "a-t-il" leaves hyphens behind
+        return " ".join(piece for piece in pieces if words(piece)) if places else text
 
 
 def _function_places(text: str, lang: str) -> list[Place]:

@@ -13,17 +13,18 @@ from babelweave.shift.edits import drawn, edit, finished, graphemes, how_many, i
 
 SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 """Severity -> share of the words (of the characters, where no blanks part words); at least one."""
-_UNSPACED = frozenset({"ja", "th", "zh", "zh-Hant"})
+_UNSPACED = frozenset({"th", "zh", "zh-Hant"})
 LANGUAGES = _UNSPACED | frozenset("ar bn el he hi ko ru te uk".split())
-"""Written in other letters; those of Latin ones lose only their marks, which is `diacritics`."""
+"""Written in other letters. Those of Latin ones lose only their marks, which is `diacritics`; Japanese is
+left out because its kanji would be read as Chinese."""
 
 
 class Transliterate:
     """Words put into Latin letters by AnyAscii (ISC licence), letter by letter.
 
     It looks at no word around a letter: Arabic and Hebrew come without vowels ("mta" for "متى"), as in much
-    typed Arabic; Chinese comes as pinyin without tones, Japanese kanji too, which no reader of Japanese
-    writes. Where there are no blanks between words one stretch of characters is transliterated.
+    typed Arabic; Chinese comes as pinyin without tones. Where no blanks part words one stretch of
+    characters is transliterated.
     """
 
     @property
