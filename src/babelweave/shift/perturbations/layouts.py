@@ -52,7 +52,7 @@ def neighbours(rows: Sequence[str]) -> dict[str, list[str]]:
 
 
 def read_layouts(folder: Path) -> dict[str, Neighbours]:
-    """Keyboards of a folder of `LANG.json` files, {key: [neighbouring keys]}, as nlpaug's are.
+    """Keyboards of a folder of `LANG.json` files, {key: [neighbouring keys]}, as nlpaug's are; letters only.
 
     Raises:
         DataError: no such folder, no file in it, or one of another form.
@@ -66,7 +66,9 @@ def read_layouts(folder: Path) -> dict[str, Neighbours]:
     layouts: dict[str, Neighbours] = {}
     for path in files:
         table = read_json(path)
-        if not isinstance(table, dict) or not all(_is_keys(keys) for keys in table.values()):
+        if not isinstance(table, dict) or not all(
+            _is_keys(keys) for key, keys in table.items() if _is_letter(key)
+        ):
             raise DataError(f"{path}: expected {{key: [neighbouring keys]}}")
         layouts[canonical(path.stem)] = {
             key: [near for near in keys if _is_letter(near)] for key, keys in table.items() if _is_letter(key)

@@ -16,6 +16,8 @@ ADDED = (0, 1, 1, 2, 3, 4)
 """Severity -> marks put in: one more after the question, then the language's commas between words."""
 _QUESTION_MARKS = {"ar": "؟", "el": ";", "ja": "？", "zh": "？", "zh-Hant": "？"}
 _COMMAS = {"ar": "،", "ja": "、", "zh": "，", "zh-Hant": "，"}
+_UNMARKED = frozenset({"th"})
+"""Written without a question mark."""
 LANGUAGES = frozenset(
     "ar bn cs de el en es fi fr he hi id it ja ko ms nl pl pt ru sv sw te th tr uk vi zh zh-Hant".split()
 )  # fmt: skip
@@ -44,10 +46,10 @@ class Punctuation:
 
     @property
     def languages(self) -> frozenset[str]:
-        return LANGUAGES
+        return LANGUAGES - _UNMARKED if self._form == "drop" else LANGUAGES
 
     def perturb(self, text: str, lang: str, severity: int, seed: int) -> str:
-        if is_idle(self, lang, severity):
+        if is_idle(self, lang, severity) or not text.strip():
             return text
         draw = drawn("punctuation", text, lang, seed)
         found = marks(text)
