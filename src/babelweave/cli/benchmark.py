@@ -121,6 +121,7 @@ def mlqa(
     \b
     Example: babelweave benchmark mlqa --source MLQA_V1.zip --encoder minilm --out plain/
     Example: babelweave benchmark mlqa --source MLQA_V1.zip --weave --baseline plain/ --out woven/
+    Example: babelweave benchmark mlqa --source MLQA_V1.zip --perturb keyboard --severity 2 --baseline plain/
     """
     from babelweave.evaluate.benchmarks import mlqa as benchmark
     from babelweave.evaluate.benchmarks.subsets import run_tasks

@@ -22,9 +22,9 @@ class Case:
     """Letters or words in the other case; Turkish i keeps its dot, and ı stays without.
 
     Args:
-        form: "random" turns letters over one by one, the mixed case of Pruthi et al. and of many robustness
-            benchmarks; "lower" makes words small, which changes nothing in questions that are small
-            already; "upper" makes words capitals.
+        form: "random" turns letters over one by one, so that at 5 all are turned, as with the shift lock on;
+            "lower" makes words small, which changes nothing in questions that are small already; "upper"
+            makes words capitals.
     Raises:
         UsageError: another form.
     """

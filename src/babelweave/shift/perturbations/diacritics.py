@@ -42,11 +42,11 @@ _LATIN_AND_GREEK = frozenset("cs el es fi fr pl pt sv tr vi".split())
 class Diacritics:
     """Words written without their marks: "où" as "ou", "¿Qué" as "¿Que", "أين" as "اين".
 
-    Latin and Greek letters lose every mark; Arabic is folded as Lucene's normaliser folds it (Larkey,
-    Ballesteros and Connell 2002, doi 10.1145/564376.564425); Hindi loses nukta and nasal marks, and its
-    long i and u become short. German (45 % of the questions of MLQA dev have a mark), Italian, Dutch and
-    others are not claimed: most of their questions have none. Neither is Hebrew, whose points nobody
-    writes in a question.
+    Latin and Greek letters lose every mark. Arabic is folded as Lucene's normaliser folds it, after Larkey,
+    Ballesteros and Connell (2002, doi 10.1145/564376.564425), and hamza leaves waw and ya too. Hindi loses
+    nukta and nasal marks, and its long i and u become short. German (45 % of the questions of MLQA dev have
+    a mark), Italian, Dutch and others are not claimed: most of their questions have none. Neither is
+    Hebrew, whose points nobody writes in a question.
     """
 
     @property

@@ -23,8 +23,8 @@ class Transliterate:
     """Words put into Latin letters by AnyAscii (ISC licence), letter by letter.
 
     It looks at no word around a letter: Arabic and Hebrew come without vowels ("mta" for "متى"), as in much
-    typed Arabic; Chinese comes as pinyin without tones. Where no blanks part words one stretch of
-    characters is transliterated.
+    typed Arabic, and Hindi and Bengali without the vowel that is not written ("kb" for "कब"); Chinese comes
+    as pinyin without tones. Where no blanks part words one stretch of characters is transliterated.
     """
 
     @property
