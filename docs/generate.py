@@ -1,4 +1,4 @@
-"""Write docs/reference/cli.md, catalogue.md and recipes.md from the program itself.
+"""Write docs/reference/cli.md, catalogue.md, recipes.md and perturbations.md from the program itself.
 
 Run `python docs/generate.py` after changing a verb, an option, a registry row, an error or a section of a
 recipe; a test fails while the committed pages differ from what this prints.
@@ -21,9 +21,12 @@ from babelweave.cli.main import app
 from babelweave.data.prepare import catalogue
 from babelweave.evaluate.measures import DEFAULT, KNOWN
 from babelweave.evaluate.token_recall import LIMITS
+from babelweave.shift.spec import open_perturbation
 
 REFERENCE = Path(__file__).parent / "reference"
 WIDTH = 100
+QUESTIONS = Path(__file__).parent / "questions.tsv"
+LEXICON = Path(inspect.getfile(registry)).parent / "demo" / "lexicon.tsv.gz"
 PLURALS = {"index": "indexes", "parallel": "parallel texts", "relevance": "training questions"}
 NOTE = "<!-- Written by docs/generate.py; do not edit. -->\n"
 
@@ -176,7 +179,42 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(cells)} |\n" for cells in escaped)
 
 
-PAGES = {"cli.md": cli_page, "catalogue.md": catalogue_page, "recipes.md": recipes_page}
+def perturbations_page() -> str:
+    """Every perturbation, and three questions of each language it claims, perturbed more and more."""
+    questions: dict[str, list[str]] = {}
+    for line in QUESTIONS.read_text(encoding="utf-8").splitlines():
+        lang, question = line.split("\t")
+        questions.setdefault(lang, []).append(question)
+    parts = [
+        NOTE,
+        "# Perturbations\n",
+        "What they make of the questions of [questions.tsv](../questions.tsv), with seed 0; three for each "
+        "language claimed. How to use them: [shift questions](../how-to/shift-questions.md).\n",
+    ]
+    for name, entry in sorted(registry.TABLE["perturbation"].items()):
+        spec = f"{name}?lexicon={LEXICON}&to=en,de" if name == "code_switch" else name
+        perturbation = open_perturbation(spec)
+        rows = [
+            (lang, question, str(severity), perturbation.perturb(question, lang, severity, 0))
+            for lang in sorted(perturbation.languages & questions.keys())
+            for question, severity in zip(questions[lang], (1, 3, 5), strict=False)
+        ]
+        made = registry.load("perturbation", name)
+        parts += [
+            f"## `{name}`\n",
+            f"{entry.help[0].upper()}{entry.help[1:]}.\n",
+            f"```text\n{inspect.cleandoc(made.__doc__ or '')}\n```\n",
+            _table(("language", "question", "severity", "perturbed"), rows),
+        ]
+    return "\n".join(parts)
+
+
+PAGES = {
+    "cli.md": cli_page,
+    "catalogue.md": catalogue_page,
+    "recipes.md": recipes_page,
+    "perturbations.md": perturbations_page,
+}
 
 
 def main() -> None:

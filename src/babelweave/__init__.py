@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from babelweave.evaluate.token_recall import TokenRecall as TokenRecall
     from babelweave.evaluate.token_recall import answer_ceiling as answer_ceiling
     from babelweave.evaluate.token_recall import token_recall as token_recall
+    from babelweave.generate.code_switch import code_switch as code_switch
     from babelweave.generate.convert import convert_generator as convert_generator
     from babelweave.generate.filters import Gates as Gates
     from babelweave.generate.filters import filter_queries as filter_queries
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     from babelweave.protocols import Generator as Generator
     from babelweave.protocols import Index as Index
     from babelweave.protocols import Measure as Measure
+    from babelweave.protocols import Perturbation as Perturbation
     from babelweave.protocols import Searcher as Searcher
     from babelweave.recipe import Recipe as Recipe
     from babelweave.recipe import load_recipe as load_recipe
@@ -87,7 +89,8 @@ if TYPE_CHECKING:
     from babelweave.search.search import Bm25Searcher as Bm25Searcher
     from babelweave.search.search import DenseSearcher as DenseSearcher
     from babelweave.search.search import find_passages as find_passages
-    from babelweave.train.code_switch import code_switch as code_switch
+    from babelweave.shift.perturb import perturb_queries as perturb_queries
+    from babelweave.shift.spec import open_perturbation as open_perturbation
     from babelweave.train.export import export_model as export_model
     from babelweave.train.saved import save_model as save_model
     from babelweave.weave.fusers.spec import open_fuser as open_fuser
@@ -125,6 +128,7 @@ _HOME = {
     "Measure": "protocols",
     "MissingExtraError": "errors",
     "Passage": "records",
+    "Perturbation": "protocols",
     "Qrels": "records",
     "Query": "records",
     "Recipe": "recipe",
@@ -145,7 +149,7 @@ _HOME = {
     "build_index": "index.dense",
     "build_store": "encode.store",
     "check_recipe_leaks": "data.leaks",
-    "code_switch": "train.code_switch",
+    "code_switch": "generate.code_switch",
     "compare": "evaluate.compare",
     "compare_cards": "evaluate.scorecard",
     "convert_generator": "generate.convert",
@@ -165,7 +169,9 @@ _HOME = {
     "open_generator": "generate.spec",
     "open_index": "index.dense",
     "open_judges": "search.judge",
+    "open_perturbation": "shift.spec",
     "open_task": "evaluate.scorecard",
+    "perturb_queries": "shift.perturb",
     "plan_generation": "generate.run",
     "read_parallel": "data.parallel.read",
     "read_qrels": "data.trec",

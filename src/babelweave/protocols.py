@@ -101,3 +101,30 @@ class Measure(Protocol):
     def score(self, qrels: Qrels, run: Run) -> Scores:
         """A query without hits scores the measure's default and stays in the mean."""
         ...
+
+
+@runtime_checkable
+class Perturbation(Protocol):
+    """Questions to the same questions as they come from other users, keyboards or habits."""
+
+    @property
+    def signature(self) -> Mapping[str, Any]:
+        """JSON values: the name and all that decides the result, digests of tables and lexicons included."""
+        ...
+
+    @property
+    def languages(self) -> frozenset[str]:
+        """The languages it claims: severity 1 changes most questions of each."""
+        ...
+
+    def perturb(self, text: str, lang: str, severity: int, seed: int) -> str:
+        """A question at a severity from 0 to 5; the same arguments give the same text.
+
+        Severity 0, or a language that is not claimed, gives the text itself; more severity never changes
+        less in expectation. The result is valid Unicode: NFC where the text is, no mark cut off its
+        letter, never empty where the text is not.
+
+        Raises:
+            UsageError: another severity.
+        """
+        ...

@@ -136,6 +136,49 @@ TABLE: dict[str, dict[str, Entry]] = {
         "int8": Entry("babelweave.train.graph:INT8", "8-bit integers, run by onnxruntime on a CPU", "onnx"),
         "onnx": Entry("babelweave.train.graph:FLOAT32", "float32, run by onnxruntime", "onnx"),
     },
+    "perturbation": {
+        "case": Entry(
+            "babelweave.shift.perturbations.case:Case",
+            "letters in the other case; case?form=random|lower|upper",
+        ),
+        "code_switch": Entry(
+            "babelweave.shift.perturbations.code_switch:CodeSwitch",
+            "content words in another language; code_switch?lexicon=FILE&to=en,es",
+        ),
+        "diacritics": Entry(
+            "babelweave.shift.perturbations.diacritics:Diacritics", "words without their marks"
+        ),
+        "homoglyphs": Entry(
+            "babelweave.shift.perturbations.homoglyphs:Homoglyphs",
+            "letters of another alphabet that look the same; homoglyphs?table=confusables.txt",
+        ),
+        "keyboard": Entry(
+            "babelweave.shift.perturbations.keyboard:Keyboard",
+            "letters of neighbouring keys; keyboard?layouts=FOLDER of LANG.json",
+        ),
+        "keywords": Entry(
+            "babelweave.shift.perturbations.keywords:Keywords", "question and function words left out"
+        ),
+        "punctuation": Entry(
+            "babelweave.shift.perturbations.punctuation:Punctuation",
+            "marks left out or added; punctuation?form=both|drop|add",
+        ),
+        "transliterate": Entry(
+            "babelweave.shift.perturbations.transliterate:Transliterate",
+            "words in Latin letters",
+            "translit",
+        ),
+        "transpose": Entry(
+            "babelweave.shift.perturbations.transpose:Transpose", "neighbouring letters of a word swapped"
+        ),
+        "truncate": Entry(
+            "babelweave.shift.perturbations.truncate:Truncate",
+            "the end of a question cut off, or its beginning; truncate?end=tail|head",
+        ),
+        "word_order": Entry(
+            "babelweave.shift.perturbations.word_order:WordOrder", "words shuffled near their places"
+        ),
+    },
     "benchmark": {
         "mlqa": Entry(
             "babelweave.evaluate.benchmarks.mlqa:read",

@@ -57,6 +57,16 @@ Baseline = Annotated[Path | None, typer.Option(help="Result folder to test again
 Distractors = Annotated[
     Path | None, typer.Option(help="Collection folder, or corpus file, added to the pools of its languages.")
 ]
+Perturb = Annotated[
+    str | None,
+    typer.Option(help="Perturb the questions first: SPEC, for instance keyboard or truncate?end=head."),
+]
+Severity = Annotated[
+    int | None, typer.Option(help="How much, 0 (not at all) to 5; 1 if not given.", show_default=False)
+]
+PerturbSeed = Annotated[
+    int | None, typer.Option(min=0, help="Seed of the perturbation; 0 if not given.", show_default=False)
+]
 
 
 class Pool(StrEnum):
@@ -98,6 +108,9 @@ def mlqa(
     measures: Measures = DEFAULT_MEASURES,
     depth: Depth = 100,
     baseline: Baseline = None,
+    perturb: Perturb = None,
+    severity: Severity = None,
+    perturb_seed: PerturbSeed = None,
     seed: Seed = 0,
     dry_run: DryRun = False,
     overwrite: Overwrite = False,
@@ -108,6 +121,7 @@ def mlqa(
     \b
     Example: babelweave benchmark mlqa --source MLQA_V1.zip --encoder minilm --out plain/
     Example: babelweave benchmark mlqa --source MLQA_V1.zip --weave --baseline plain/ --out woven/
+    Example: babelweave benchmark mlqa --source MLQA_V1.zip --perturb keyboard --severity 2 --baseline plain/
     """
     from babelweave.evaluate.benchmarks import mlqa as benchmark
     from babelweave.evaluate.benchmarks.subsets import run_tasks
@@ -134,6 +148,7 @@ def mlqa(
         pool=pool.value,
         distractors=_passages(distractors),
     )
+    tasks = _perturbed(tasks, perturb, severity, perturb_seed)
     settings = _settings(measures, depth, baseline, seed)
     if dry_run:
         _plan(tasks, as_json)
@@ -161,6 +176,9 @@ def xquad_r(
     measures: Measures = f"{DEFAULT_MEASURES},AP",
     depth: Depth = 100,
     baseline: Baseline = None,
+    perturb: Perturb = None,
+    severity: Severity = None,
+    perturb_seed: PerturbSeed = None,
     seed: Seed = 0,
     dry_run: DryRun = False,
     overwrite: Overwrite = False,
@@ -191,6 +209,7 @@ def xquad_r(
         seed,
     )
     tasks = benchmark.read(source, subsets=subsets, unit=unit.value, distractors=_passages(distractors))
+    tasks = _perturbed(tasks, perturb, severity, perturb_seed)
     settings = _settings(measures, depth, baseline, seed)
     if dry_run:
         _plan(tasks, as_json)
@@ -218,6 +237,9 @@ def xor_retrieve(
     language_weights: Weights = None,
     depth: Depth = 100,
     baseline: Baseline = None,
+    perturb: Perturb = None,
+    severity: Severity = None,
+    perturb_seed: PerturbSeed = None,
     seed: Seed = 0,
     dry_run: DryRun = False,
     overwrite: Overwrite = False,
@@ -245,6 +267,7 @@ def xor_retrieve(
         seed,
     )
     tasks = benchmark.read(source, _passages(pool), split=split)
+    tasks = _perturbed(tasks, perturb, severity, perturb_seed)
     settings = _settings("", depth, baseline, seed)
     if dry_run:
         _plan(tasks, as_json)
@@ -281,6 +304,18 @@ def _system(
         language_weights=parse_weights(language_weights),
         seed=seed,
     )
+
+
+def _perturbed(tasks: Tasks, spec: str | None, severity: int | None, seed: int | None) -> Tasks:
+    from babelweave.errors import UsageError
+    from babelweave.evaluate.benchmarks.perturbed import perturb_tasks
+    from babelweave.shift.spec import open_perturbation
+
+    if spec is None:
+        if severity is not None or seed is not None:
+            raise UsageError("--severity, --perturb-seed: nothing is perturbed; pass --perturb as well")
+        return tasks
+    return perturb_tasks(tasks, open_perturbation(spec), 1 if severity is None else severity, seed or 0)
 
 
 def _settings(measures: str, depth: int, baseline: Path | None, seed: int) -> Any:

@@ -103,14 +103,15 @@ def _longest(tokens: Sequence[str], lang: str, lexicon: Lexicon) -> tuple[int, s
     """
     for size in range(len(tokens), 0, -1):
         *head, last = (token.casefold() for token in tokens[:size])
-        phrases = [" ".join([*head, form]) for form in (last, *_lemmas(last, lang))]
+        phrases = [" ".join([*head, form]) for form in (last, *lemmas(last, lang))]
         best = max(phrases, key=lambda phrase: lexicon.reach(phrase, lang))
         if lexicon.reach(best, lang):
             return size, best
     return 1, ""
 
 
-def _lemmas(word: str, lang: str) -> Iterator[str]:
+def lemmas(word: str, lang: str) -> Iterator[str]:
+    """Candidates for the lemma of a lower-case word, by the rules there are: of English and Arabic."""
     if lang == "en":
         yield from english_lemmas(word)
     elif lang == "ar":

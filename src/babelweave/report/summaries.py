@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from babelweave.evaluate.compare import Comparison
 from babelweave.evaluate.results import BenchmarkResult
@@ -158,6 +159,8 @@ def benchmark_tables(result: BenchmarkResult) -> list[Table]:
         rows[MACRO] = {**summary["macro"], "answer ceiling": ceiling["macro"]}
         title = f"Answers found in {summary['n_passages']:,} passages"
         tables.append(results_table(title, rows, label="language"))
+    if perturbation := summary["signature"].get("perturbation"):
+        tables.append(_perturbation_table(perturbation))
     if result.comparisons:
         tables.append(
             comparison_table(
@@ -169,3 +172,22 @@ def benchmark_tables(result: BenchmarkResult) -> list[Table]:
             )
         )
     return tables
+
+
+def _perturbation_table(perturbation: Mapping[str, Any]) -> Table:
+    """What became of the distinct questions of each language."""
+    counts: Mapping[str, Mapping[str, int]] = perturbation["counts"]
+    keys = list(next(iter(counts.values())))
+    columns = (Column("questions in"), *(Column(key.replace("_", " "), "count") for key in keys))
+    title = (
+        f"Perturbed: {perturbation['name']}, severity {perturbation['severity']}, seed {perturbation['seed']}"
+    )
+    rows: tuple[tuple[Cell, ...], ...] = tuple(
+        (lang, *(row[key] for key in keys)) for lang, row in counts.items()
+    )
+    return Table(
+        title,
+        columns,
+        rows,
+        ("Distinct questions. Not claimed: of a language it does not know, left as they were.",),
+    )

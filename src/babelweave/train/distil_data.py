@@ -15,9 +15,9 @@ from babelweave.data.parallel.pairs import Pair
 from babelweave.data.parallel.read import passages, read_parallel
 from babelweave.data.relevance import read_relevance
 from babelweave.errors import DataError
+from babelweave.generate.code_switch import WordLexicon, code_switch
 from babelweave.generate.lexicon import Lexicon
 from babelweave.recipe import data_path
-from babelweave.train.code_switch import WordLexicon, code_switch
 from babelweave.train.sections import Language, Parallel, Relevance
 from babelweave.train.settings import Checked
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from babelweave.artifact import digest_texts, read_json, read_manifest, seal, write_folder, write_json
 from babelweave.encode.transformer import TransformerEncoder
 from babelweave.errors import DataError, UsageError
+from babelweave.generate.code_switch import WordLexicon
 from babelweave.records import Float32
-from babelweave.train.code_switch import WordLexicon
 from babelweave.train.saved import write_model
 from babelweave.train.vocabulary import (
     SPECIAL,

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 import lexicon_cases
 from babelweave.errors import UsageError
+from babelweave.generate.code_switch import MeaningLexicon, Switched, code_switch
 from babelweave.generate.lexicon import Lexicon
-from babelweave.train.code_switch import MeaningLexicon, Switched, code_switch
 
 
 class Words:

@@ -1,4 +1,4 @@
-"""Questions with some of their words in other languages, as an augmentation of training.
+"""Questions with some of their words in other languages: an augmentation of training, and a shift to measure.
 
 Litschko et al. (2023, arXiv 2305.05295) train rankers on questions whose words were swapped for
 translations from a bilingual lexicon, which brings the languages closer at no cost. Mixed questions beside
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import regex
@@ -18,7 +18,7 @@ from babelweave.data.words import SPACELESS
 from babelweave.errors import UsageError, nearest
 from babelweave.generate.lexicon import Lexicon
 from babelweave.generate.templates import STOP_WORDS
-from babelweave.generate.terms import english_lemmas
+from babelweave.generate.terms import lemmas
 
 _TOKEN = regex.compile(
     rf"(?P<letter>{SPACELESS}\p{{M}}*+)"
@@ -46,7 +46,7 @@ class Switched(NamedTuple):
     n_replaced: int
 
 
-class _Unit(NamedTuple):
+class Unit(NamedTuple):
     """What can be replaced: characters [begin, end) and their translations by language."""
 
     begin: int
@@ -75,19 +75,27 @@ def code_switch(
     if not languages:
         raise UsageError("code switching needs at least one language to switch to")
     draw = random.Random(f"{seed}\n{text}")
+    chosen = [
+        (unit, unit.translations[draw.choice(list(unit.translations))])
+        for unit in switchable(text, lexicon, languages)
+        if draw.random() < p
+    ]
+    return Switched(put_words(text, chosen), len(chosen))
+
+
+def put_words(text: str, chosen: Iterable[tuple[Unit, str]]) -> str:
+    """The text with each unit, in their order, replaced by a word; blanks keep words apart that need them."""
     switched = ""
-    end = n_replaced = 0
-    for unit in _units(text, lexicon, languages):
-        if draw.random() < p:
-            word = unit.translations[draw.choice(list(unit.translations))]
-            switched += text[end : unit.begin]
-            switched += _blank(switched, word) + word + _blank(word, text[unit.end :])
-            end, n_replaced = unit.end, n_replaced + 1
-    return Switched(switched + text[end:], n_replaced)
+    end = 0
+    for unit, word in chosen:
+        switched += text[end : unit.begin]
+        switched += _blank(switched, word) + word + _blank(word, text[unit.end :])
+        end = unit.end
+    return switched + text[end:]
 
 
-def _units(text: str, lexicon: WordLexicon, languages: Sequence[str]) -> Iterator[_Unit]:
-    """Longest match from the left."""
+def switchable(text: str, lexicon: WordLexicon, languages: Sequence[str]) -> Iterator[Unit]:
+    """The units of a text that have a translation; longest match from the left."""
     tokens = list(_TOKEN.finditer(text))
     i = 0
     while i < len(tokens):
@@ -95,7 +103,7 @@ def _units(text: str, lexicon: WordLexicon, languages: Sequence[str]) -> Iterato
         for size in _sizes(tokens, i, text):
             begin, end = tokens[i].start(), tokens[i + size - 1].end()
             if found := _translations(text[begin:end], lexicon, languages):
-                yield _Unit(begin, end, found)
+                yield Unit(begin, end, found)
                 step = size
                 break
         i += step
@@ -129,7 +137,8 @@ class MeaningLexicon:
 
     Wordnets name things: they hold indium for "in" and a plant for "Bush". So stop words have no
     translation here, nor have capitalised words that the wordnet of their language writes small. English
-    words are also looked up by their lemmas; of several, the one known in most languages is meant.
+    and Arabic words are also looked up by their lemmas; of several, the one known in most languages is
+    meant.
 
     Raises:
         UsageError: the lexicon does not have the language, or has one asked for later.
@@ -153,7 +162,7 @@ class MeaningLexicon:
         if folded in self._stop_words or (word != folded and not self._written(word)):
             return ""
         *head, last = folded.split(" ")
-        forms = [last, *english_lemmas(last)] if self._lang == "en" else [last]
+        forms = [last, *lemmas(last, self._lang)]
         best = max((" ".join([*head, form]) for form in forms), key=self._reach)
         return best if self._reach(best) else ""
 

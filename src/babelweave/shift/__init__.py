@@ -1,0 +1,1 @@
+"""Distribution shifts of a robustness study: questions perturbed, and data divided."""

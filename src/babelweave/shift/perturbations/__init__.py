@@ -1,0 +1,1 @@
+"""One perturbation of questions per file; `registry.py` names them."""
