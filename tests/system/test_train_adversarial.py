@@ -1,4 +1,4 @@
-"""Training with woven passages and adversaries, from recipe to weights: equal at weight 0, resumed, combined."""
+"""Woven passages and adversaries from recipe to weights: equal at weight 0, resumed, combined."""
 
 from __future__ import annotations
 
@@ -94,9 +94,7 @@ def recipe(folder: Path, *overrides: str) -> Recipe:
 
 def log(folder: Path) -> list[dict[str, Any]]:
     clock = {"elapsed", "examples_per_second"}
-    return [
-        {k: v for k, v in line.items() if k not in clock} for line in read_log(folder / "log.jsonl")
-    ]
+    return [{k: v for k, v in line.items() if k not in clock} for line in read_log(folder / "log.jsonl")]
 
 
 def losses(folder: Path) -> list[float]:
@@ -249,11 +247,9 @@ def test_passages_without_queries_are_told(folder: Path) -> None:
 def test_ids_of_the_texts(folder: Path) -> None:
     from babelweave.data.squad import text_id
 
-    queries = [
-        (text_id(row["positive_passages"][0]["text"]), "es", 0, "zorro marrón") for row in rows()
-    ]
+    queries = [(text_id(row["positive_passages"][0]["text"]), "es", 0, "zorro marrón") for row in rows()]
     write_generated(folder / "hashed.parquet", queries)
-    with pytest.raises(DataError, match='48 have some under ids of the text: set weaving.ids = "text"'):
+    with pytest.raises(DataError, match=r'48 have some under ids of the text: set weaving\.ids = "text"'):
         recipe(folder, "weaving={generated='hashed.parquet'}").plan()
     assert recipe(folder, "weaving={generated='hashed.parquet', ids='text'}").plan().n_steps == 8
 
