@@ -18,8 +18,7 @@ KIND = "adversary"
 
 
 class AdversarySection(Strict):
-    """A loss added to the contrastive one; beside these keys, the options of the adversary named, which
-    [the adversaries](../how-to/train-adversarially.md) lists."""
+    """A loss added to the contrastive one. Beside these keys stand the options of the adversary named."""
 
     model_config = ConfigDict(extra="allow")
 
