@@ -128,8 +128,9 @@ class Retriever(Recipe):
         return trained
 
     def settings(self) -> dict[str, Any]:
-        """As `Recipe.settings`; the words of the card decide nothing."""
-        return {key: value for key, value in super().settings().items() if not key.startswith("card.")}
+        """As `Recipe.settings`; the words of the card decide nothing, nor does a list without adversaries."""
+        decisive = {k: v for k, v in super().settings().items() if not k.startswith("card.")}
+        return {key: value for key, value in decisive.items() if key != "adversaries" or value}
 
     def _prepare(self) -> _Ready:
         pool = read_data(self.data)
