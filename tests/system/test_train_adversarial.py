@@ -194,7 +194,7 @@ def test_a_woven_loss_is_that_of_the_index_s_own_vectors(folder: Path) -> None:
             "negatives.per_question=0",
             'loss.similarity="dot"',
         ).train(folder / spec)
-        encoder = open_encoder(str(folder / spec))
+        encoder = open_encoder(f"{folder / spec}?precision=float32")
         data = rows()
         questions = encoder.encode([row["query"] for row in data], "query").vectors
         passages = encoder.encode([row["positive_passages"][0]["text"] for row in data], "passage").vectors
@@ -206,6 +206,15 @@ def test_a_woven_loss_is_that_of_the_index_s_own_vectors(folder: Path) -> None:
         woven = fuser.fuse(passages, generated, np.ones((N, 6), bool), languages)[:, 0]
         expected = torch.nn.functional.cross_entropy(torch.tensor(questions @ woven.T), torch.arange(N))
         assert losses(folder / spec)[0] == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_bfloat16_and_adapters_run_with_everything(folder: Path) -> None:
+    changed = ("optimisation.precision='bfloat16'", "optimisation.max_steps=6", "lora={r=2}", WEAVING, ALL)
+    recipe(folder, *changed).train(folder / "model")
+    assert np.isfinite(losses(folder / "model")).all()
+    parts = log(folder / "model")[-1]["parts"]
+    assert set(parts) >= {"worst_mixture_2", "consistency_2", "language_confusion"}
+    assert all(value > 0 for value in parts.values())
 
 
 def test_a_learned_alpha_moves_and_is_kept(folder: Path) -> None:
