@@ -10,6 +10,7 @@ import inspect
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -27,7 +28,12 @@ REFERENCE = Path(__file__).parent / "reference"
 WIDTH = 100
 QUESTIONS = Path(__file__).parent / "questions.tsv"
 LEXICON = Path(inspect.getfile(registry)).parent / "demo" / "lexicon.tsv.gz"
-PLURALS = {"index": "indexes", "parallel": "parallel texts", "relevance": "training questions"}
+PLURALS = {
+    "adversary": "adversaries",
+    "index": "indexes",
+    "parallel": "parallel texts",
+    "relevance": "training questions",
+}
 NOTE = "<!-- Written by docs/generate.py; do not edit. -->\n"
 
 
@@ -123,7 +129,35 @@ def recipes_page() -> str:
         parts += [f'## `kind = "{kind}"`\n', f"{entry.help[0].upper()}{entry.help[1:]}.{beside}\n"]
         for head, section in _sections(model):
             parts += _section(head, section) if section not in common else []
+            parts += [_options()] if head == "[[adversaries]]" else []
     return "\n".join(parts)
+
+
+def _options() -> str:
+    """The options of every adversary, from their docstrings."""
+    rows = []
+    for name in registry.names("adversary"):
+        made = registry.load("adversary", name)
+        texts = _arguments(inspect.getdoc(made) or "")
+        rows += [
+            (f"`{name}`", f"`{field.name}`", _value(field.default), texts[field.name])
+            for field in fields(made)
+        ]
+    return _table(("adversary", "option", "default", "what it is"), rows)
+
+
+def _arguments(doc: str) -> dict[str, str]:
+    """Argument -> its text, of the `Args` of a docstring."""
+    found: dict[str, str] = {}
+    listed = doc.partition("\nArgs:\n")[2].partition("\nRaises:")[0]
+    for line in listed.splitlines():
+        name, colon, text = line.strip().partition(": ")
+        if line.startswith("    ") and not line.startswith("     ") and colon:
+            found[name] = text
+        elif found:
+            last = next(reversed(found))
+            found[last] += f" {line.strip()}"
+    return found
 
 
 def _sections(model: Section, path: str = "") -> Iterator[tuple[str, Section]]:
@@ -154,7 +188,7 @@ def _section(head: str, model: Section) -> list[str]:
 
 
 def _value(default: Any) -> str:
-    return "" if default in (None, {}, []) else f"`{json.dumps(default, ensure_ascii=False)}`"
+    return "" if default in (None, {}, [], ()) else f"`{json.dumps(default, ensure_ascii=False)}`"
 
 
 def _type(schema: Mapping[str, Any]) -> str:

@@ -65,6 +65,26 @@ class Fuser(Protocol):
 
 
 @runtime_checkable
+class Adversary(Protocol):
+    """A batch, as `train.adversaries.surface.Surface` shows it, to a loss that is added to the clean one.
+
+    May also have: `encodes`, it has texts encoded again, which GradCache cannot do; `weaves`, it needs woven
+    passages; `learns(dimension, n_languages)`, the shape of a parameter it learns.
+    """
+
+    name: str
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """JSON values: the name and all that decides the loss."""
+        ...
+
+    def loss(self, surface: Any) -> Any:
+        """A scalar tensor with gradients to the model; global random states stay as they were."""
+        ...
+
+
+@runtime_checkable
 class Index(Protocol):
     """Vectors to nearest rows by inner product; larger is better.
 

@@ -129,6 +129,49 @@ TABLE: dict[str, dict[str, Entry]] = {
             "train",
         ),
     },
+    "adversary": {
+        "consistency": Entry(
+            "babelweave.train.adversaries.consistency:Consistency",
+            "questions and their variants rank alike, in one direction or both",
+            "train",
+        ),
+        "fgm": Entry(
+            "babelweave.train.adversaries.fgm:Fgm", "one step on word embeddings along the gradient", "train"
+        ),
+        "freelb": Entry(
+            "babelweave.train.adversaries.freelb:FreeLb",
+            "ascent on word embeddings, every step of which trains the model",
+            "train",
+        ),
+        "language_confusion": Entry(
+            "babelweave.train.adversaries.language_confusion:LanguageConfusion",
+            "vectors that do not tell their language",
+            "train",
+        ),
+        "output_space": Entry(
+            "babelweave.train.adversaries.output_space:OutputSpace",
+            "vectors moved along the gradient; no text is encoded again",
+            "train",
+        ),
+        "pgd": Entry(
+            "babelweave.train.adversaries.pgd:Pgd", "projected gradient ascent on word embeddings", "train"
+        ),
+        "smart": Entry(
+            "babelweave.train.adversaries.smart:Smart",
+            "symmetric divergence from the clean output, in a box",
+            "train",
+        ),
+        "vat": Entry(
+            "babelweave.train.adversaries.vat:Vat",
+            "the direction of most divergence from the clean output; needs no labels",
+            "train",
+        ),
+        "worst_mixture": Entry(
+            "babelweave.train.adversaries.worst_mixture:WorstMixture",
+            "the mixture of generated queries, or of languages, that hurts most",
+            "train",
+        ),
+    },
     "export": {
         "fp16": Entry(
             "babelweave.train.formats:FP16", "float16 weights in the layout of sentence-transformers"

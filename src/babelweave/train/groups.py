@@ -19,6 +19,7 @@ from transformers import TrainerCallback
 from babelweave.encode.tokens import TokenReader
 from babelweave.errors import DataError
 from babelweave.records import Role
+from babelweave.train.augmented import Extras
 from babelweave.train.folder import n_processes
 from babelweave.train.losses import NO_PASSAGE
 from babelweave.train.rows import RowPool
@@ -118,13 +119,16 @@ class GroupCollator:
 
     Args:
         readers: role -> how its texts are tokenised, cut and prompted; the same as in encoding.
+        extras: generated queries, variants and languages, as `augmented.Layout` has them; None adds nothing.
     """
 
     valid_label_columns: tuple[str, ...] = ()
     """Asked for by sentence-transformers' trainer; the rows have no labels but those made here."""
 
-    def __init__(self, groups: Groups, readers: Mapping[Role, TokenReader]) -> None:
-        self.groups, self._readers = groups, readers
+    def __init__(
+        self, groups: Groups, readers: Mapping[Role, TokenReader], extras: Extras | None = None
+    ) -> None:
+        self.groups, self._readers, self.extras = groups, readers, extras
 
     def __call__(self, features: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         rows = [feature[ROW] for feature in features]
@@ -136,7 +140,13 @@ class GroupCollator:
         batch = self._columns(["anchor"], "query", [anchors])
         names = ["positive", *(f"negative_{i}" for i in range(1, len(columns)))]
         batch |= self._columns(names, "passage", columns)
-        batch["label"] = self.groups.labels(rows, drawn)
+        labels = self.groups.labels(rows, drawn)
+        if self.extras is not None:
+            extra = self.extras.of(rows, drawn, self.groups.epoch)
+            for name, texts in extra.columns.items():
+                batch |= self._columns([name], "query", [texts])
+            labels = self.extras.layout.pack(labels, extra.languages, extra.slots)
+        batch["label"] = labels
         return batch
 
     def _columns(self, names: Sequence[str], role: Role, columns: Sequence[Sequence[str]]) -> dict[str, Any]:

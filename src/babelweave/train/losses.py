@@ -11,7 +11,7 @@ negatives), C = W G candidates, K known positives of a question, D dimensions.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -21,10 +21,15 @@ from sentence_transformers.base.losses.merged_forward import embed_columns
 from sentence_transformers.util import all_gather, all_gather_with_grad, get_rank
 from torch import Tensor, nn
 
+from babelweave.weave.fusers.arrays import full_precision
+
 Similarity = Literal["dot", "cosine"]
 
 NO_PASSAGE = -1
 """Fills the known positives of a question up to K; the id of no passage."""
+
+LEFT_OUT = -1e9
+"""The score of a candidate that is left out, where a distribution needs a finite one: exp of it is 0."""
 
 
 class Groups(NamedTuple):
@@ -82,6 +87,16 @@ def info_nce(scores: Tensor, own: Tensor, masked: Tensor) -> Tensor:
     return F.cross_entropy(scores.masked_fill(masked, -torch.inf), own, reduction="none")
 
 
+def _right_passages(groups: Groups | None, own: Tensor) -> Tensor | None:
+    """Bool (B, C): which candidates answer each question of this process."""
+    return None if groups is None else answered(groups.known[own], groups.passages.T.flatten())
+
+
+def _right_questions(groups: Groups | None, own: Tensor) -> Tensor | None:
+    """Bool (B, W): which questions each positive of this process answers."""
+    return None if groups is None else answered(groups.known, groups.passages[own, 0]).T
+
+
 class ContrastiveLoss(CachedLossMixin, nn.Module):  # type: ignore[misc]
     """InfoNCE for (anchor, positive, negative_1, ..., negative_n) columns, on sentence-transformers' trainer.
 
@@ -104,6 +119,7 @@ class ContrastiveLoss(CachedLossMixin, nn.Module):  # type: ignore[misc]
         gather: take the passages of all processes as candidates.
     Attributes:
         n_masked, n_candidates: wrong candidates left out, and all of them, since this object was made.
+        counts: whether they are counted; a batch whose loss is taken again counts once.
     """
 
     def __init__(
@@ -124,6 +140,7 @@ class ContrastiveLoss(CachedLossMixin, nn.Module):  # type: ignore[misc]
         self.mask_known, self.mask_margin = mask_known, mask_margin
         self.mini_batch_size = mini_batch_size
         self.gather = gather
+        self.counts = True
         self.n_candidates = 0
         self._masked: Tensor | int = 0
 
@@ -152,7 +169,39 @@ class ContrastiveLoss(CachedLossMixin, nn.Module):  # type: ignore[misc]
         self, reps: list[list[Tensor]], labels: Tensor | None = None, *, with_backward: bool = False
     ) -> Tensor:
         """The mean loss from the vectors of each column in mini-batches; GradCache asks for its gradient."""
-        questions, *passages = (torch.cat(parts) for parts in reps)
+        batch = self._batch([torch.cat(parts) for parts in reps], labels)
+        with torch.autocast(reps[0][0].device.type, enabled=False):
+            loss = self._mean_loss(*batch)
+        if with_backward:
+            loss.backward()  # type: ignore[no-untyped-call]
+            loss = loss.detach()
+        return loss
+
+    def similarities(
+        self, columns: Sequence[Tensor], labels: Tensor | None = None, *, back: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """What the loss takes the softmax of: similarities times scale, and what it leaves out of it.
+
+        Args:
+            columns: the vectors of each column (B, D), the anchor's first.
+            back: from the positives to the questions instead.
+        Returns:
+            float (B, C) and bool (B, C); back, (B, W).
+        """
+        questions, passages, own, groups = self._batch(columns, labels)
+        with torch.autocast(questions.device.type, enabled=False):
+            questions, *passages = (self._scored(vectors) for vectors in (questions, *passages))
+            if back:
+                rows, right = passages[0][own] @ questions.T, _right_questions(groups, own)
+            else:
+                rows, right = questions[own] @ torch.cat(passages).T, _right_passages(groups, own)
+            return rows * self.scale, self._left_out(rows, own, right)
+
+    def _batch(
+        self, columns: Sequence[Tensor], labels: Tensor | None
+    ) -> tuple[Tensor, list[Tensor], Tensor, Groups | None]:
+        """Questions (W, D), passages (W, D) per column, rows of this process's questions (B,), and ids."""
+        questions, *passages = columns
         n_questions = len(questions)
         own = torch.arange(n_questions, device=questions.device)
         if not self.mask_known:
@@ -161,40 +210,40 @@ class ContrastiveLoss(CachedLossMixin, nn.Module):  # type: ignore[misc]
             own = own + get_rank() * n_questions
             questions, *passages = (_gathered(vectors) for vectors in (questions, *passages))
             labels = None if labels is None else all_gather(labels)
-        groups = None if labels is None else Groups.of(labels, len(passages))
-        with torch.autocast(questions.device.type, enabled=False):
-            loss = self._mean_loss(questions, passages, own, groups)
-        if with_backward:
-            loss.backward()  # type: ignore[no-untyped-call]
-            loss = loss.detach()
-        return loss
+        return questions, passages, own, None if labels is None else Groups.of(labels, len(passages))
 
     def _mean_loss(
         self, questions: Tensor, passages: list[Tensor], own: Tensor, groups: Groups | None
     ) -> Tensor:
         """From vectors (W, D) and, per column, (W, D), to the mean over the questions `own` (B,)."""
         questions, *passages = (self._scored(vectors) for vectors in (questions, *passages))
-        right = None if groups is None else answered(groups.known[own], groups.passages.T.flatten())
+        right = _right_passages(groups, own)
         losses = self._losses(questions[own] @ torch.cat(passages).T, own, right)  # (B, C) to (B,)
         if self.symmetric:
-            right = None if groups is None else answered(groups.known, groups.passages[own, 0]).T
+            right = _right_questions(groups, own)
             losses = (losses + self._losses(passages[0][own] @ questions.T, own, right)) / 2  # (B, W)
         return losses.mean()
 
     def _scored(self, vectors: Tensor) -> Tensor:
-        return F.normalize(vectors.float(), dim=-1) if self.similarity == "cosine" else vectors.float()
+        vectors = full_precision(vectors)
+        return F.normalize(vectors, dim=-1) if self.similarity == "cosine" else vectors
 
     def _losses(self, similarities: Tensor, own: Tensor, right: Tensor | None) -> Tensor:
         """InfoNCE of each row; columns that are `right` without being its own, or too good, are left out."""
+        masked = self._left_out(similarities, own, right)
+        if self.training and self.counts:
+            self.n_candidates += similarities.numel() - len(own)
+            self._masked = self._masked + masked.sum()
+        return info_nce(similarities * self.scale, own, masked)
+
+    def _left_out(self, similarities: Tensor, own: Tensor, right: Tensor | None) -> Tensor:
+        """Bool, as the similarities: what leaves the denominator of each row."""
         masked = torch.zeros_like(similarities, dtype=torch.bool) if right is None else right.clone()
         masked.scatter_(1, own[:, None], False)
         if self.mask_margin is not None:
             positive = similarities.detach().gather(1, own[:, None])
             masked |= similarities.detach() > positive + self.mask_margin
-        if self.training:
-            self.n_candidates += similarities.numel() - len(own)
-            self._masked = self._masked + masked.sum()
-        return info_nce(similarities * self.scale, own, masked)
+        return masked
 
     def get_config_dict(self) -> dict[str, Any]:
         """What decides the loss, for a model card."""

@@ -6,19 +6,31 @@ import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 from urllib.parse import quote
 
 import numpy as np
 from datasets import Dataset
+from pydantic import model_validator
 
 from babelweave.artifact import digest_texts
 from babelweave.encode.spec import open_encoder
 from babelweave.encode.tokens import PaddedReader
 from babelweave.encode.transformer import TransformerEncoder
 from babelweave.errors import DataError, UsageError
-from babelweave.recipe import Progress, Recipe, Trained, TrainingPlan, dump_recipe
+from babelweave.generate.queries import GeneratedQueries
+from babelweave.recipe import Progress, Recipe, Trained, TrainingPlan, data_path, dump_recipe
 from babelweave.records import Role
+from babelweave.train.adversarial import AdversarialLoss, FollowStep, asks_for_variants, check_together
+from babelweave.train.adversaries.spec import AdversarySection, open_entries
+from babelweave.train.augmented import (
+    Extras,
+    GeneratedDraw,
+    Layout,
+    Source,
+    check_per_step,
+    read_generated,
+)
 from babelweave.train.batches import batch_arguments, count_batches
 from babelweave.train.card import Card
 from babelweave.train.dev import open_dev
@@ -29,10 +41,12 @@ from babelweave.train.losses import ContrastiveLoss
 from babelweave.train.rows import RowPool
 from babelweave.train.run import run_trainer, seeded
 from babelweave.train.saved import reading, write_card, write_model
-from babelweave.train.sections import CardText, Data, DevData, Loss, Model, Negatives
+from babelweave.train.sections import CardText, Data, DevData, Loss, Model, Negatives, Weaving
 from babelweave.train.settings import Batches, Lora, Optimisation
 from babelweave.train.sources import digests, read_data, training_data
 from babelweave.train.trainers import EncoderTrainer, arguments
+from babelweave.train.variants import GENERATED
+from babelweave.train.weaving import Weaver
 
 logger = logging.getLogger(__name__)
 
@@ -48,11 +62,29 @@ class Retriever(Recipe):
     data: Data
     loss: Loss = Loss()
     negatives: Negatives = Negatives()
+    weaving: Weaving | None = None
+    adversaries: tuple[AdversarySection, ...] = ()
     batches: Batches = Batches()
     optimisation: Optimisation
     lora: Lora | None = None
     dev: DevData | None = None
     card: CardText = CardText()
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        check_together(
+            open_entries(self.adversaries),
+            weaves=self._weaves is not None,
+            grad_cache=self.loss.grad_cache is not None,
+            generated=self.weaving is not None,
+            learns_alpha=self.weaving is not None and self.weaving.learn_alpha,
+        )
+        return self
+
+    @property
+    def _weaves(self) -> Weaving | None:
+        """The section, where passages are woven at any step."""
+        return None if self.weaving is None or self.weaving.is_plain else self.weaving
 
     def plan(self) -> TrainingPlan:
         """Read the data and open the base model; nothing is written."""
@@ -67,24 +99,26 @@ class Retriever(Recipe):
         ready = self._prepare()
         encoder = ready.encoder
         dev = open_dev(self.dev, self.data.root, encoder) if self.dev else None
-        inputs = {"base": encoder.signature.digest, **digests(ready.pool)}
+        inputs = {"base": encoder.signature.digest, **digests(ready.pool), **ready.inputs}
         run = TrainingFolder(folder, self, inputs, overwrite=overwrite)
         with seeded(self.optimisation.seed):
             if self.lora is not None:
                 encoder.model[0].model = add_lora(encoder.model[0].model, self.lora)
+            contrastive = self._contrastive(encoder)
+            loss = self._loss(contrastive, ready)
             trainer = EncoderTrainer(
                 model=encoder.model,
                 args=arguments(self.optimisation, run, **batch_arguments(self.batches, ready.data)),
                 train_dataset=ready.data,
-                loss=self._loss(encoder),
+                loss=loss,
                 data_collator=ready.collator,
-                callbacks=[Redraw(ready.collator.groups)],
+                callbacks=[Redraw(ready.collator.groups), FollowStep(loss)],
             )
             outcome = run_trainer(trainer, run, self.optimisation, dev=dev, progress=progress)
         logger.info(
             "%d of %d wrong candidates were left out as possible answers",
-            trainer.loss.n_masked,
-            trainer.loss.n_candidates,
+            contrastive.n_masked,
+            contrastive.n_candidates,
         )
         encoder.model[0].model = merge_lora(encoder.model[0].model)
         model, reads = encoder.model, reading(encoder.signature)
@@ -94,8 +128,9 @@ class Retriever(Recipe):
         return trained
 
     def settings(self) -> dict[str, Any]:
-        """As `Recipe.settings`; the words of the card decide nothing."""
-        return {key: value for key, value in super().settings().items() if not key.startswith("card.")}
+        """As `Recipe.settings`; the words of the card decide nothing, nor does a list without adversaries."""
+        decisive = {k: v for k, v in super().settings().items() if not k.startswith("card.")}
+        return {key: value for key, value in decisive.items() if key != "adversaries" or value}
 
     def _prepare(self) -> _Ready:
         pool = read_data(self.data)
@@ -104,12 +139,62 @@ class Retriever(Recipe):
         encoder = open_base(self.model, self.loss)
         counts |= _count_truncated(pool, encoder)
         groups = Groups(pool, self.negatives, self.optimisation.seed)
+        extras, found, inputs = self._extras(pool)
+        counts |= found
         sets = to_datasets(pool)
         data = next(iter(sets.values())) if len(sets) == 1 else sets
         counts |= count_batches(self.batches, data, self.optimisation.batch_size, self.optimisation.seed)
-        return _Ready(pool, encoder, data, GroupCollator(groups, encoder.readers), counts)
+        return _Ready(pool, encoder, data, GroupCollator(groups, encoder.readers, extras), counts, inputs)
 
-    def _loss(self, encoder: TransformerEncoder) -> ContrastiveLoss:
+    def _extras(self, pool: RowPool) -> tuple[Extras | None, dict[str, int], dict[str, str]]:
+        """What batches hold beside their groups, what was counted, and digests of what was read; nothing
+        where training is plain."""
+        asking: list[Any] = [
+            e.adversary for e in open_entries(self.adversaries) if asks_for_variants(e.adversary)
+        ]
+        takes_queries = any(adversary.variants == GENERATED for adversary in asking)
+        if not (self._weaves or open_entries(self.adversaries)):
+            return None, {}, {}
+        queries, draw, n_woven = None, None, 0
+        counts: dict[str, int] = {}
+        inputs: dict[str, str] = {}
+        if self.weaving is not None and (self._weaves or takes_queries):
+            generated = GeneratedQueries.open(data_path(self.weaving.generated, self.data.root))
+            languages = generated.check_languages(self.weaving.languages or generated.languages)
+            check_per_step(self.weaving, languages)
+            queries, counts = read_generated(generated, self.weaving, pool)
+            inputs["generated"] = generated.digest
+            if self._weaves:
+                draw = GeneratedDraw(queries, self.weaving, languages, self.optimisation.seed)
+                n_woven = 1 + self.negatives.per_question * self.weaving.negatives
+        layout = Layout(
+            n_passages=1 + self.negatives.per_question,
+            n_woven=n_woven,
+            per_passage=self.weaving.per_step if self.weaving and n_woven else 0,
+            variants=tuple(adversary.n for adversary in asking),
+        )
+        sources = [Source(adversary.source(), adversary.n) for adversary in asking]
+        seed = self.optimisation.seed
+        extras = Extras(pool, layout, generated=draw, sources=sources, queries=queries, seed=seed)
+        return extras, counts, inputs
+
+    def _loss(self, contrastive: ContrastiveLoss, ready: _Ready) -> ContrastiveLoss | AdversarialLoss:
+        """The contrastive loss itself where training is plain: weight 0 is then equal to the bit."""
+        extras = ready.collator.extras
+        if extras is None:
+            return contrastive
+        return AdversarialLoss(
+            contrastive,
+            extras.layout,
+            open_entries(self.adversaries),
+            _weaver(self._weaves) if self._weaves else None,
+            languages=extras.languages,
+            generated=extras.generated.languages if extras.generated else (),
+            dimension=ready.encoder.signature.dimension,
+            seed=self.optimisation.seed,
+        )
+
+    def _contrastive(self, encoder: TransformerEncoder) -> ContrastiveLoss:
         return ContrastiveLoss(
             encoder.model,
             scale=self.loss.factor,
@@ -148,6 +233,18 @@ class _Ready(NamedTuple):
     data: Dataset | Mapping[str, Dataset]
     collator: GroupCollator
     counts: dict[str, int]
+    inputs: dict[str, str]
+    """What was read beside the pool, name -> digest."""
+
+
+def _weaver(settings: Weaving) -> Weaver:
+    return Weaver(
+        settings.open_at,
+        alpha=settings.alpha,
+        alpha_end=settings.alpha_end,
+        alpha_steps=settings.alpha_steps,
+        learn=settings.learn_alpha,
+    )
 
 
 def open_base(model: Model, loss: Loss) -> TransformerEncoder:

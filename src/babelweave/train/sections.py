@@ -8,15 +8,17 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from babelweave import registry
 from babelweave.data.languages import canonical
 from babelweave.errors import UsageError
+from babelweave.protocols import Fuser
 from babelweave.recipe import Strict
 from babelweave.train.settings import Checked
+from babelweave.weave.fusers.spec import open_fuser, vectors_per_passage
 
 TEVATRON = "tevatron"
 _TAKES = {
@@ -197,6 +199,74 @@ class Negatives(Checked):
         if not self.per_question:
             for key in sorted(self.model_fields_set & {"negative", "missing"}):
                 yield f"{key} has no effect without per_question"
+
+
+class Weaving(Checked):
+    """Passages woven with their generated queries in training, by the fuser an index weaves with."""
+
+    generated: str
+    """What `babelweave generate` wrote, or any file of generated queries."""
+    ids: Literal["collection", "text"] = "collection"
+    """What names a passage there: the id it has in its data set, or the hash of its text (the first 20
+    digits of its sha1, as the loaders of SQuAD and kin name passages)."""
+    missing: Literal["error", "plain"] = "error"
+    """Passages without a query: an error, or what the fuser makes of them (a mean leaves them, a sum scales
+    them), and counted."""
+    languages: tuple[Language, ...] = ()
+    """Of the queries; () takes all there are."""
+    per_step: PositiveInt = 4
+    """Queries drawn per passage and step (g); what they cost is their encoding. Ours."""
+    languages_per_step: PositiveInt | None = None
+    """Languages the queries of a batch are in, drawn anew for each; all take turns by default."""
+    negatives: bool = False
+    """Weave the negatives of a group too, as an index does with every passage; else its positive alone."""
+    fuser: str = "mean"
+    """`mean` or `sum`; the alpha of a sum belongs to the number of queries, here `per_step`."""
+    alpha: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Share of the queries; the fuser's own default. 0 trains plainly, to the bit, and encodes no query."""
+    alpha_end: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Alpha moves in a line from `alpha` at the first step to this one, and stays."""
+    alpha_steps: PositiveInt | None = None
+    """Steps it takes to get there."""
+    learn_alpha: bool = False
+    """Alpha is learned from `alpha` on, as the sigmoid of a parameter `alpha_logit`; give it a rate of its
+    own in optimisation.learning_rates, 1e-2 for instance."""
+    language_weights: dict[str, NonNegativeFloat] = Field(default_factory=dict)
+    """Language -> weight of its queries, 1 where absent."""
+    normalise: bool = False
+    """Scale woven vectors to length 1."""
+
+    def _contradictions(self) -> Iterator[str]:
+        if (self.alpha_end is None) != (self.alpha_steps is None):
+            yield "alpha_end and alpha_steps belong together"
+        if self.alpha_end is not None and self.learn_alpha:
+            yield "alpha is scheduled (alpha_end) or learned (learn_alpha), not both"
+        if self.learn_alpha and self.alpha in (0.0, 1.0):
+            yield f"learn_alpha begins between 0 and 1, not at {self.alpha:g}"
+        if self.is_plain and self.normalise:
+            yield "normalise has no effect at alpha = 0, which trains plainly"
+        if self.languages_per_step is not None and self.languages_per_step > self.per_step:
+            yield f"{self.languages_per_step} languages_per_step need as many queries per_step"
+        try:
+            if (n := vectors_per_passage(self.open_at(self.alpha), ())) != 1:
+                yield f"fuser {self.fuser!r} keeps {n} vectors of a passage, a loss one; take mean or sum"
+        except UsageError as error:
+            yield str(error)
+
+    def open_at(self, alpha: Any) -> Fuser:
+        """The fuser at an alpha, None for its own.
+
+        Raises:
+            UsageError: an unknown fuser, option or language.
+        """
+        return open_fuser(
+            self.fuser, alpha=alpha, language_weights=self.language_weights, normalise=self.normalise
+        )
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing is woven: alpha is 0 and stays so."""
+        return self.alpha == 0 and not self.alpha_end and not self.learn_alpha
 
 
 class DevData(Checked):
