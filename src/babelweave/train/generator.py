@@ -178,8 +178,8 @@ class QueryGenerator(Recipe):
     def _check_precision(self, family: str) -> None:
         if self.optimisation.precision == "float16" and family.endswith("t5"):
             raise UsageError(
-                f"optimisation.precision float16 overflows in models of the T5 family ({family}); take bfloat16 "
-                "or float32"
+                f"optimisation.precision float16 overflows in models of the T5 family ({family}); take "
+                "bfloat16 or float32"
             )
 
     def _settings(self, split: Split, *, generating: bool = False) -> Settings:

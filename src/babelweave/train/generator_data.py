@@ -23,18 +23,20 @@ from babelweave.train.settings import Checked
 from babelweave.train.sources import read_data, source_data
 
 _USE = "passages to questions"
-_USE_PARALLEL = "English questions to questions in other languages"
+_USE_PARALLEL = "English texts, questions above all, to their translations"
 
 
 class GeneratorSource(Source):
     """Passages with questions about them: one of `relevance`, `dataset`, `collection`, `rows`, `parallel`."""
 
-    takes: ClassVar[Mapping[str, set[str]]] = {**Source.takes, "parallel": {"parallel"}}
+    takes: ClassVar[Mapping[str, set[str]]] = {**Source.takes, "parallel": {"parallel", "questions_only"}}
     common: ClassVar[frozenset[str]] = Source.common | {"limit"}
 
     parallel: Parallel | None = None
     """A registered source of parallel text, its questions above all: the English stands for the passage, the
     translation is written. So languages are learned that no passages with questions exist in."""
+    questions_only: bool = False
+    """Of parallel text, only pairs whose two sides end with a question mark."""
     limit: PositiveInt | None = None
     """Examples of a question language, taken evenly from all of them."""
 
@@ -48,8 +50,8 @@ class GeneratorData(Data):
 
 
 class GeneratorDev(Checked):
-    """Examples that judge the model by the loss per token, with the prompt of training: -loss is the mean over
-    the question languages, -loss LANG of one. Their passages are not trained on."""
+    """Examples that judge the model by the loss per token, with the prompt of training: -loss is the mean
+    over the question languages, -loss LANG of one. Their passages are not trained on."""
 
     share: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Of the passages of the training sets, told by a hash of their text. This or `sets`."""

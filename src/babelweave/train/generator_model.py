@@ -84,8 +84,8 @@ class GeneratorModel(Checked):
     """Branch, tag or commit on the Hub."""
     new: NewModel | None = None
     weights: Weights = "float32"
-    """How the trained weights are stored. float16 halves the files; `config.json` says float32 all the same, so
-    that transformers computes in it."""
+    """How the trained weights are stored. float16 halves the files; `config.json` says float32 all the same,
+    so that transformers computes in it."""
 
     def _contradictions(self) -> Iterator[str]:
         if (self.base is None) == (self.new is None):
@@ -133,7 +133,8 @@ def make_new(
         return
     if n_processes() > 1:
         raise UsageError(
-            "model.new is made by one process; save it with optimisation.max_steps=0, then train with it as base"
+            "model.new is made by one process; save it with optimisation.max_steps=0, then train with it as "
+            "base"
         )
     if settings.tokenizer is None:
         logger.info("learning a vocabulary of %s pieces", settings.vocabulary_size)
@@ -151,8 +152,8 @@ def make_new(
 def new_model(settings: NewModel, tokenizer: Any, seed: int) -> Any:
     """A T5 or mT5 with random weights.
 
-    T5 scales what its shared embedding gives out by d_model ** -0.5, mT5 does not: its embedding begins so much
-    smaller, or the first losses would be in the hundreds.
+    T5 scales what its shared embedding gives out by d_model ** -0.5, mT5 does not: its embedding begins so
+    much smaller, or the first losses would be in the hundreds.
     """
     make_config, make_model = {
         "t5": (T5Config, T5ForConditionalGeneration),
@@ -189,8 +190,8 @@ def _open_tokenizer(folder: str) -> Any:
         raise DataError(f"model.new.tokenizer {folder!r}: cannot be opened ({first_line(error)})") from error
     if tokenizer.eos_token_id is None or tokenizer.pad_token_id is None:
         raise DataError(
-            f"model.new.tokenizer {folder!r}: has no end or no padding token (eos_token, pad_token); take one "
-            "of the T5 family, or vocabulary_size"
+            f"model.new.tokenizer {folder!r}: has no end or no padding token (eos_token, pad_token); take "
+            "one of the T5 family, or vocabulary_size"
         )
     return tokenizer
 
@@ -200,8 +201,8 @@ def learn_tokenizer(
 ) -> PreTrainedTokenizerFast:
     """A Unigram vocabulary (Kudo 2018) over all languages alike, in the form of T5's: `pieces </s>`.
 
-    Words begin with a mark; punctuation and digits stand alone. Text is normalised to NFKC, and keeps its case:
-    it is what the model will write.
+    Words begin with a mark; punctuation and digits stand alone. Text is normalised to NFKC, and keeps its
+    case: it is what the model will write.
     """
     names = dict(zip(("pad", "eos", "unk"), _SPECIAL, strict=True))
     raw = Tokenizer(models.Unigram())
@@ -217,7 +218,7 @@ def learn_tokenizer(
     )
     raw.decoder = decoders.Metaspace()
     trainer = trainers.UnigramTrainer(
-        vocab_size=settings.vocabulary_size,
+        vocab_size=settings.vocabulary_size or 0,
         special_tokens=list(_SPECIAL),
         unk_token=names["unk"],
         max_piece_length=_LONGEST,

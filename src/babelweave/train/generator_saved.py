@@ -59,8 +59,8 @@ def _use(card: Card, settings: Settings) -> str:
         f"```bash\nbabelweave generate COLLECTION --generator {card.name} --languages {languages} "
         f"--per-language 5 --out QUERIES\nbabelweave convert {card.name} --out {card.name}-int8  "
         "# faster on a CPU\n```\n\n"
-        f"Prompt, languages and lengths stand in the folder; the prompt names the language to write in English:"
-        f"\n\n```text\n{settings.prompt}\n```"
+        "Prompt, languages and lengths stand in the folder; the prompt names the language to write in "
+        f"English:\n\n```text\n{settings.prompt}\n```"
     )
 
 

@@ -31,10 +31,11 @@ class GeneratorBatches(Checked):
     """Which examples are drawn, and which stand in a batch together."""
 
     language_exponent: Annotated[float, Field(ge=0, le=1)] = 1.0
-    """A question language of n examples is drawn in proportion to n ** this: 1 as the data is, 0 all alike."""
+    """A question language of n examples is drawn in proportion to n ** this: 1 as the data is, 0 all
+    alike."""
     weights: dict[str, NonNegativeFloat] = Field(default_factory=dict)
-    """Data set -> its part of the batches, each batch of one set; 0 leaves it out. Without weights all sets are
-    one."""
+    """Data set -> its part of the batches, each batch of one set; 0 leaves it out. Without weights all sets
+    are one."""
     group_by_length: bool = True
     """Examples of like length together: less padding."""
 
@@ -141,8 +142,8 @@ def token_losses(logits: torch.Tensor, labels: torch.Tensor, smoothing: float = 
 
 
 class GeneratorTrainer(SequenceTrainer):
-    """Batches by language and length; the loss is the mean over all tokens of an optimiser step, however it is
-    cut into batches.
+    """Batches by language and length; the loss is the mean over all tokens of an optimiser step, however it
+    is cut into batches.
 
     Args:
         data: training sets by name, each with the columns of `tokenise`.
@@ -154,7 +155,7 @@ class GeneratorTrainer(SequenceTrainer):
         self, *, data: Mapping[str, Dataset], batches: Batches, smoothing: float, **kwargs: Any
     ) -> None:
         self._sets, self._batches, self._smoothing = dict(data), batches, smoothing
-        together = ConcatDataset([rows.remove_columns([LANG, LENGTH]) for rows in self._sets.values()])
+        together: Any = ConcatDataset([rows.remove_columns([LANG, LENGTH]) for rows in self._sets.values()])
         super().__init__(train_dataset=together, compute_loss_func=self._loss, **kwargs)
 
     def _loss(self, outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:

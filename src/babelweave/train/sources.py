@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection as Container
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from babelweave import registry
@@ -11,6 +11,7 @@ from babelweave.artifact import MANIFEST, digest_texts, read_json
 from babelweave.data.collection import Collection
 from babelweave.data.dataset import Card, Request
 from babelweave.data.exclusions import read_exclusions
+from babelweave.data.parallel.pairs import Pair
 from babelweave.data.parallel.read import read_parallel
 from babelweave.data.relevance import read_relevance
 from babelweave.data.scripts import Scripts
@@ -67,7 +68,8 @@ def _digest(pool: RowPool, questions: list[Question]) -> str:
 
 def _examples(source: Source, root: str | None, excluded: Container[str]) -> Iterator[Example]:
     if parallel := getattr(source, "parallel", None):
-        yield from _of_parallel(parallel, data_path(".", root), source.languages, excluded)
+        pairs = read_parallel(parallel, data_path(".", root), source.languages or None, exclude=excluded)
+        yield from _of_parallel(pairs, questions_only=getattr(source, "questions_only", False))
     elif source.relevance is not None:
         folder = data_path(".", root)
         yield from dataset_examples(read_relevance(source.relevance, folder), source.label)
@@ -137,13 +139,18 @@ def _of_squad(source: Source, path: Path) -> Iterator[Example]:
             yield Example(query, *found)
 
 
-def _of_parallel(
-    name: str, root: Path, languages: Sequence[str], excluded: Container[str]
-) -> Iterator[Example]:
+def _of_parallel(pairs: Iterable[Pair], *, questions_only: bool) -> Iterator[Example]:
     """Each translation as a question, the English text in the passage's place."""
-    for number, pair in enumerate(read_parallel(name, root, languages or None, exclude=excluded)):
+    for number, pair in enumerate(pairs):
+        if questions_only and not (_asks(pair.english) and _asks(pair.text)):
+            continue
         passage = Passage(pair.group, pair.english, "en")
-        yield Example(Query(f"{name}-{number}", pair.text, pair.lang), (passage,))
+        yield Example(Query(f"{pair.source}-{number}", pair.text, pair.lang), (passage,))
+
+
+def _asks(text: str) -> bool:
+    """Whether it ends as a question: with ?, the Arabic or the fullwidth form, whatever closes behind it."""
+    return text.rstrip(" \"'»”’」)").endswith(("?", "؟", "？"))
 
 
 def training_data(data: Data, pool: RowPool) -> tuple[TrainingData, ...]:
