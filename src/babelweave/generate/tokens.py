@@ -89,7 +89,7 @@ class PromptTokenizer:
         return Inputs(ids, n_cut)
 
     def targets(self, questions: Sequence[str], lang: str, max_tokens: int) -> tuple[list[list[int]], int]:
-        """What a model is trained to write: questions with their end, and their language token if there is one.
+        """What a model is trained to write: questions with their end, and a language token if there is one.
 
         Args:
             max_tokens: special tokens included; what is too much is taken from the end of the question.

@@ -27,7 +27,7 @@ from babelweave.generate.tokens import PromptTokenizer
 from babelweave.recipe import Progress, Recipe, Trained, TrainingPlan, dump_recipe
 from babelweave.records import Passage
 from babelweave.train.batches import LENGTH, batch_arguments, count_batches
-from babelweave.train.card import Card
+from babelweave.train.card import Card, without_folders
 from babelweave.train.folder import TrainingFolder, is_first_process
 from babelweave.train.generator_data import (
     GeneratorData,
@@ -239,7 +239,7 @@ class QueryGenerator(Recipe):
     def _card(self, name: str, split: Split) -> Card:
         data = training_data(self.data, split.sets)
         titles = ", ".join(part.title for part in data)
-        begun = self.model.base or "an encoder-decoder with random weights"
+        begun = without_folders(self.model.base or "") or "an encoder-decoder with random weights"
         return Card(
             name=name,
             summary=self.card.summary

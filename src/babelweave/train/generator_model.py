@@ -44,8 +44,9 @@ class NewModel(Checked):
     """A small encoder-decoder with random weights; defaults are those of t5-efficient-mini but for the
     decoder, which runs once for each token written."""
 
-    family: Literal["t5", "mt5"] = "t5"
-    """Architecture as transformers has it: gated GELU, input and output embeddings shared."""
+    family: Literal["t5", "mt5"] = "mt5"
+    """Architecture as transformers has it: gated GELU, input and output embeddings shared. t5 scales its
+    output down and begins with a large embedding, which AdamW moves slowly; mt5 begins with a small one."""
     d_model: PositiveInt = 384
     d_ff: PositiveInt = 1536
     """Width inside a feed-forward layer."""
