@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ from transformers.trainer_pt_utils import LabelSmoother
 import tiny_encoders
 import tiny_generators
 from babelweave.artifact import read_json, read_manifest
+from babelweave.data.scripts import script_share
 from babelweave.errors import DataError, UsageError
 from babelweave.generate.convert import convert_generator
 from babelweave.generate.seq2seq import Seq2SeqGenerator
@@ -25,6 +29,7 @@ from babelweave.records import Passage, Query
 from babelweave.train.folder import KIND
 from babelweave.train.generator import QueryGenerator
 from babelweave.train.generator_data import GeneratorData, GeneratorDev, GeneratorSource, Item, read_split
+from babelweave.train.generator_model import NewModel, learn_tokenizer
 from babelweave.train.generator_trainer import IGNORED, Collator, token_losses, tokenise
 from babelweave.train.log import read_log
 
@@ -228,7 +233,82 @@ def test_a_new_model_is_made_from_the_data_alone(make: Make, place: Path, family
         assert tokenizer.decode(tokenizer(begin)["input_ids"], skip_special_tokens=True) == begin
     generator = open_generator(f"{place / 'model'}?decoding=greedy")
     passage = Passage("p", "the lazy dog near the river", "en")
-    assert generator.generate([passage], "ru", 1, 0)[0][0].endswith("через the")
+    assert script_share(generator.generate([passage], "ru", 1, 0)[0][0], "ru") > 0.7
+
+
+def test_an_interrupted_run_keeps_its_new_model(make: Make, place: Path) -> None:
+    text = RECIPE.replace('[model]\nbase = "base"', NEW)
+    recipe = make("optimisation.max_steps=8", "optimisation.save_every=2", text=text)
+    recipe.train(place / "whole")
+
+    def stop(status: Status) -> None:
+        if status.step == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        recipe.train(place / "out", progress=stop)
+    assert (place / "out" / "checkpoints" / "start" / "tokenizer.json").is_file()
+    recipe.train(place / "out")
+    assert read_manifest(place / "out", KIND) == read_manifest(place / "whole", KIND)
+
+
+def test_parallel_questions_stand_for_passages(make: Make, place: Path) -> None:
+    rows = [
+        {"id": "a", "question": "Who wrote it?", "translations": {"de": "Wer schrieb es?", "es": "¿Quién?"}},
+        {"id": "b", "question": "Name the river.", "translations": {"de": "Nenne den Fluss."}},
+    ]
+    (place / "mintaka-dev").mkdir()
+    (place / "mintaka-dev" / "mintaka_dev.json").write_text(json.dumps(rows), encoding="utf-8")
+    german = '{parallel = "mintaka", languages = ["de"]}'
+    items = read_split(make(f"data.sets=[{german}]").data, None).sets["mintaka"]
+    assert [(p.text, p.lang, q.text, q.lang) for p, q in items] == [
+        ("Who wrote it?", "en", "Wer schrieb es?", "de"),
+        ("Name the river.", "en", "Nenne den Fluss.", "de"),
+    ]
+    asked = make('data.sets=[{parallel = "mintaka", questions_only = true}]')
+    assert [q.text for _, q in read_split(asked.data, None).sets["mintaka"]] == ["Wer schrieb es?", "¿Quién?"]
+    make("data.sets=[{parallel = 'mintaka'}]", "optimisation.max_steps=1", "optimisation.batch_size=2").train(
+        place / "model"
+    )
+    card = (place / "model" / "README.md").read_text(encoding="utf-8")
+    assert (
+        "| Mintaka (dev) | English texts, questions above all, to their translations | 3 | de es | CC BY 4.0 |"
+        in card
+    )
+
+
+def test_a_vocabulary_is_the_same_in_every_process() -> None:
+    """The library's own order and scores change with the seed of its hash tables."""
+    code = """if True:
+        import hashlib, random
+        import tiny_encoders
+        from babelweave.train.generator_model import NewModel, learn_tokenizer
+        rng, words = random.Random(0), " ".join(tiny_encoders.SENTENCES).split()
+        texts = {"en": [" ".join(rng.sample(words, 6)) for _ in range(500)]}
+        made = learn_tokenizer(NewModel(vocabulary_size=400, min_count=1), texts, ["a question"])
+        print(len(made), hashlib.sha1(made.backend_tokenizer.to_str().encode()).hexdigest())
+    """
+    path = os.pathsep.join([str(Path(tiny_encoders.__file__).parent), *sys.path])
+    ran = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONPATH": path},
+        ).stdout
+        for _ in range(2)
+    ]
+    assert ran[0] == ran[1]
+    assert int(ran[0].split()[0]) > 100
+
+
+def test_rare_characters_are_given_no_piece() -> None:
+    texts = {"en": ["the quick fox é", *["the quick fox"] * 9], "zh": ["快狐狸"] * 4}
+    vocabulary = learn_tokenizer(NewModel(vocabulary_size=60), texts, []).get_vocab()
+    assert "é" not in vocabulary
+    assert {"快", "狐", "狸", "q"} <= set("".join(vocabulary))
+    assert [vocabulary[token] for token in ("<pad>", "</s>", "<unk>")] == [0, 1, 2]
 
 
 def test_dev_passages_are_not_trained_on(place: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -36,6 +37,10 @@ _SPECIAL = ("<pad>", "</s>", "<unk>")
 """In the order of T5's own vocabulary."""
 _LONGEST = 16
 """Characters of a piece, as SentencePiece has it."""
+_DIGITS = 4
+"""Of a piece's log probability; the last ones of a sum depend on its order."""
+_STEP = 1e-4
+"""Between the scores of characters that the trainer of pieces learned nothing about."""
 _REPEATED = 200
 """Times the words of a prompt are read beside the texts, so that they become pieces."""
 
@@ -226,12 +231,30 @@ def learn_tokenizer(
         show_progress=False,
     )
     raw.train_from_iterator(_known_characters(settings, texts, prompts, raw.normalizer), trainer)
+    raw.model = _in_order(json.loads(raw.to_str())["model"]["vocab"])
     raw.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
     return PreTrainedTokenizerFast(
         tokenizer_object=raw,
         model_input_names=["input_ids", "attention_mask"],
         **{f"{role}_token": token for role, token in names.items()},
     )
+
+
+def _in_order(learned: Sequence[tuple[str, float]]) -> Any:
+    """The pieces by falling probability.
+
+    The trainer gives characters that it learned nothing about scores a step apart near the lowest, in an
+    order that changes from run to run; they share the lowest here.
+    """
+    pieces = [(piece, score) for piece, score in learned if piece not in _SPECIAL]
+    lowest = min((score for piece, score in pieces if len(piece) > 1), default=0.0)
+    unlearned = lowest + _STEP * (sum(len(piece) == 1 for piece, _ in pieces) + 1)
+    rounded = [
+        (piece, round(lowest if len(piece) == 1 and score < unlearned else score, _DIGITS))
+        for piece, score in pieces
+    ]
+    ranked = sorted(rounded, key=lambda item: (-item[1], item[0]))
+    return models.Unigram([*((token, 0.0) for token in _SPECIAL), *ranked], unk_id=_SPECIAL.index("<unk>"))
 
 
 def _known_characters(
