@@ -271,10 +271,7 @@ def test_parallel_questions_stand_for_passages(make: Make, place: Path) -> None:
         place / "model"
     )
     card = (place / "model" / "README.md").read_text(encoding="utf-8")
-    assert (
-        "| Mintaka (dev) | English texts, questions above all, to their translations | 3 | de es | CC BY 4.0 |"
-        in card
-    )
+    assert "| English texts, questions above all, to their translations | 3 | de es | CC BY 4.0 |" in card
 
 
 def test_a_vocabulary_is_the_same_in_every_process() -> None:
