@@ -119,6 +119,11 @@ TABLE: dict[str, dict[str, Entry]] = {
             "an English encoder taught other languages, with a vocabulary for them",
             "train",
         ),
+        "generator": Entry(
+            "babelweave.train.generator:QueryGenerator",
+            "an encoder-decoder that writes questions for passages, in several languages",
+            "train",
+        ),
         "negatives": Entry(
             "babelweave.train.negatives:Mine",
             "hard negatives for the questions of other recipes; writes training rows, no model",

@@ -321,7 +321,9 @@ def test_gradient_checkpointing_changes_no_loss(make: Make, tmp_path: Path) -> N
 
 def test_attention_is_computed_plainly_on_a_cpu(make: Make, tmp_path: Path) -> None:
     for name, chosen in (("auto", {}), ("eager", {"attention": "eager"}), ("sdpa", {"attention": "sdpa"})):
-        undropped = make(**chosen).model_copy(update={"dropout": 0.0})  # with dropout torch has no fused kernel
+        undropped = make(**chosen).model_copy(
+            update={"dropout": 0.0}
+        )  # with dropout torch has no fused kernel
         undropped.train(tmp_path / name)
     assert weights(tmp_path / "auto") == weights(tmp_path / "eager") != weights(tmp_path / "sdpa")
     assert len({(tmp_path / name / "config.json").read_bytes() for name in ("auto", "eager", "sdpa")}) == 1

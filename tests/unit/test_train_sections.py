@@ -91,7 +91,7 @@ def test_many_faults_at_once(tmp_path: Path) -> None:
         ("dataset = 'squad'", "dataset 'squad' needs source"),
         ("dataset = 'tevatron'\nsource = 't'", "tevatron rows name no language; give lang"),
         ("dataset = 'hub'\nsource = 'a/b'", "babelweave data prepare hub"),
-        ("dataset = 'squad'\nsource='s'\nquery_lang=['de', 'ru']", "told apart for tevatron rows only"),
+        ("dataset = 'mlqa'\nsource='s'\nquery_lang=['de', 'ru']", "told apart for tevatron rows and squad"),
         ("relevance = 'nq'\n[[data.sets]]\nrelevance = 'nq'", "2 sets are called 'nq'"),
     ],
 )

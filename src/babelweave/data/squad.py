@@ -161,8 +161,24 @@ def read_squad(source: Path, lang: str, split: str = "all", *, drop_unanswerable
         DataError: no `.json` file, or one of another shape.
     """
     with Archive(source) as archive:
-        names = [n for n in archive.names if n.endswith(".json")] if len(archive.names) > 1 else archive.names
-        return _join(archive, names, lang, split, drop_unanswerable=drop_unanswerable)
+        return _join(archive, _names(archive), lang, split, drop_unanswerable=drop_unanswerable)
+
+
+def squad_paragraphs(source: Path) -> Iterator[Paragraph]:
+    """The paragraphs of what `read_squad` reads, in order and as they are: ids may repeat.
+
+    Raises:
+        DataError: no `.json` file, or one of another shape.
+    """
+    with Archive(source) as archive:
+        if not (names := _names(archive)):
+            raise DataError(f"{archive.path}: holds no .json file; expected SQuAD JSON")
+        for name in names:
+            yield from paragraphs(archive.json(name), archive.where(name))
+
+
+def _names(archive: Archive) -> list[str]:
+    return [n for n in archive.names if n.endswith(".json")] if len(archive.names) > 1 else archive.names
 
 
 def _join(

@@ -88,6 +88,21 @@ class PromptTokenizer:
                 n_cut += len(ids[i]) < len(encoding.ids)
         return Inputs(ids, n_cut)
 
+    def targets(self, questions: Sequence[str], lang: str, max_tokens: int) -> tuple[list[list[int]], int]:
+        """What a model is trained to write: questions with their end, and a language token if there is one.
+
+        Args:
+            max_tokens: special tokens included; what is too much is taken from the end of the question.
+        Returns:
+            Token ids in the order of the questions, and how many were cut.
+        """
+        if self.language_tokens is not None:
+            self.tokenizer.tgt_lang = self.language_tokens[lang]
+        encodings: Sequence[Any] = self.tokenizer(text_target=list(questions), verbose=False).encodings
+        fitted = [_shortened(encoding, max_tokens) for encoding in encodings]
+        n_cut = sum(len(ids) < len(e.ids) for ids, e in zip(fitted, encodings, strict=True))
+        return fitted, n_cut
+
     def write(self, rows: Sequence[Sequence[int]]) -> list[str]:
         """The texts of generated rows, special tokens left out."""
         texts: list[str] = self.tokenizer.batch_decode(rows, skip_special_tokens=True)
@@ -122,6 +137,16 @@ def _language_tokens(tokenizer: Any) -> dict[str, str]:
         except UsageError:
             continue
     return found
+
+
+def _shortened(encoding: Any, max_tokens: int) -> list[int]:
+    """Ids without as many of the last that are no special tokens as are too many."""
+    excess = len(encoding.ids) - max_tokens
+    if excess <= 0:
+        return list(encoding.ids)
+    own = [i for i, special in enumerate(encoding.special_tokens_mask) if not special]
+    left_out = set(own[-excess:])
+    return [token for i, token in enumerate(encoding.ids) if i not in left_out]
 
 
 def _fit(encoding: Any, filled: Filled, max_tokens: int) -> list[int]:

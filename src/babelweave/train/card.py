@@ -69,6 +69,7 @@ class Card:
         recipe: the resolved recipe as TOML.
         recipe_digest: sha256 of the recipe's settings.
         command: that remakes it.
+        library, task: what opens it and what it is for, as the Hub names them.
     """
 
     name: str
@@ -84,6 +85,8 @@ class Card:
     recipe_digest: str = ""
     command: str = ""
     tags: tuple[str, ...] = field(default=TAGS)
+    library: str = "sentence-transformers"
+    task: str = "sentence-similarity"
 
 
 def declared(
@@ -120,17 +123,30 @@ def model_card(card: Card, signature: EncoderSignature, *, weights: str, commit:
         commit: of babelweave when it was saved.
     """
     sections = [
+        section("Use", _use(card, weights)),
+        section("What it is", table(("", ""), _facts(card, signature, weights))),
+    ]
+    return compose_card(card, sections, signature.digest, commit)
+
+
+def compose_card(card: Card, about: Sequence[str], digest: str, commit: str | None) -> str:
+    """The sections that every card has, around those of a kind of model.
+
+    Args:
+        about: sections that stand first, how it is used and what it is.
+        digest: of weights and tokenizer.
+    """
+    sections = [
         _header(card),
         f"# {card.name}\n\n{card.summary}\n",
-        _section("Use", _use(card, weights)),
-        _section("What it is", _facts(card, signature, weights)),
-        _section("Training data", _data(card.data)),
-        _section("Intended use", card.intended_use),
-        _section("Limits", "\n".join(f"- {limit}" for limit in card.limits)),
-        _section("Results", _results(card.results)),
-        _section("Where it comes from", _provenance(card, signature, commit)),
+        *about,
+        section("Training data", _data(card.data)),
+        section("Intended use", card.intended_use),
+        section("Limits", "\n".join(f"- {limit}" for limit in card.limits)),
+        section("Results", _results(card.results)),
+        section("Where it comes from", _provenance(card, digest, commit)),
     ]
-    return "\n".join(section for section in sections if section)
+    return "\n".join(part for part in sections if part)
 
 
 class Fidelity(NamedTuple):
@@ -180,7 +196,7 @@ def export_card(
         f"Weights and tokenizer, sha256: `{signature.digest}`, of the original `{source.digest}`."
     )
     head = f"# {signature.name}\n" if card is None else card.rstrip() + "\n"
-    return f"{head}\n{_section(f'Export: {to}', body)}"
+    return f"{head}\n{section(f'Export: {to}', body)}"
 
 
 def without_folders(text: str) -> str:
@@ -196,7 +212,7 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     )
 
 
-def _section(title: str, body: str) -> str:
+def section(title: str, body: str) -> str:
     return f"## {title}\n\n{body}\n" if body else ""
 
 
@@ -205,8 +221,8 @@ def _header(card: Card) -> str:
     values: dict[str, str | Sequence[str]] = {
         "language": card.languages,
         "license": card.licence,
-        "library_name": "sentence-transformers",
-        "pipeline_tag": "sentence-similarity",
+        "library_name": card.library,
+        "pipeline_tag": card.task,
         "base_model": without_folders(card.base_model),
         "datasets": list(dict.fromkeys(data.title for data in card.data)),
         "tags": card.tags,
@@ -246,11 +262,10 @@ def _use(card: Card, weights: str) -> str:
     )
 
 
-def _facts(card: Card, signature: EncoderSignature, weights: str) -> str:
+def _facts(card: Card, signature: EncoderSignature, weights: str) -> list[tuple[str, Any]]:
     shown = "dot product of unit vectors" if signature.normalised else signature.similarity
-    rows = [
-        ("begun from", without_folders(card.base_model) or "random weights"),
-        ("languages", _languages(card.languages)),
+    return [
+        *begin_facts(card),
         ("dimensions", signature.dimension),
         ("pooling", signature.pooling),
         ("compared by", shown),
@@ -260,7 +275,14 @@ def _facts(card: Card, signature: EncoderSignature, weights: str) -> str:
         ("prompt of a passage", f"`{signature.prompt_passage}`" if signature.prompt_passage else "none"),
         ("weights", weights),
     ]
-    return table(("", ""), rows)
+
+
+def begin_facts(card: Card) -> list[tuple[str, Any]]:
+    """The rows that every model has of what it is."""
+    return [
+        ("begun from", without_folders(card.base_model) or "random weights"),
+        ("languages", _languages(card.languages)),
+    ]
 
 
 def _languages(codes: Sequence[str]) -> str:
@@ -294,10 +316,10 @@ def _results(results: Sequence[Result]) -> str:
     return f"In percent.\n\n{shown}\n\n```bash\n{listed}\n```"
 
 
-def _provenance(card: Card, signature: EncoderSignature, commit: str | None) -> str:
+def _provenance(card: Card, digest: str, commit: str | None) -> str:
     at = f" (commit {commit})" if commit else ""
     rows = [
-        ("weights and tokenizer, sha256", f"`{signature.digest}`"),
+        ("weights and tokenizer, sha256", f"`{digest}`"),
         *([("recipe, sha256", f"`{card.recipe_digest}`")] if card.recipe_digest else []),
         *([("made with", f"`{without_folders(card.command)}`")] if card.command else []),
         ("saved by", f"babelweave {__version__}{at}"),

@@ -157,7 +157,7 @@ def write_model(
     backend = model[0].tokenizer.backend_tokenizer
     backend.no_truncation()  # what the last call set would be saved
     backend.no_padding()
-    with quiet(), _system_errors():
+    with quiet(), system_errors():
         model.save_pretrained(str(folder), create_model_card=False)
     if (folder / "adapter_config.json").exists():
         raise DataError("the model holds adapters; merge them (merge_and_unload) before saving")
@@ -165,13 +165,11 @@ def write_model(
     own = {key: limits[key] for key in LIMITS.values()}
     write_json(folder / SETTINGS, {**read_json(folder / SETTINGS), "prompts": prompts, OWN_SETTINGS: own})
     _write_older_form(folder, max(limits.values()))
-    _store_as(folder, weights)
-    for path in folder.rglob("*.safetensors"):  # written for their owner only, whatever the umask
-        path.chmod((folder / "config.json").stat().st_mode)
+    store_as(folder, weights)
 
 
 @contextlib.contextmanager
-def _system_errors() -> Iterator[None]:
+def system_errors() -> Iterator[None]:
     """Give errors of the disk their class back, which safetensors tells in words only."""
     try:
         yield
@@ -214,6 +212,11 @@ def _write_older_form(folder: Path, max_tokens: int) -> None:
             write_json(path, _older_pooling(read_json(path)))
     write_json(folder / "modules.json", modules)
     write_json(folder / "sentence_bert_config.json", {"max_seq_length": max_tokens, "do_lower_case": False})
+    write_older_tokenizer(folder, max_tokens)
+
+
+def write_older_tokenizer(folder: Path, max_tokens: int) -> None:
+    """The settings of a tokenizer without what transformers 5 adds to them."""
     path = folder / "tokenizer_config.json"
     tokenizer = {key: value for key, value in read_json(path).items() if key not in _LOCAL_KEYS}
     tokenizer["model_max_length"] = max_tokens
@@ -231,8 +234,14 @@ def _older_pooling(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _store_as(folder: Path, weights: Weights) -> None:
-    """Bring every floating-point tensor on disk to one type; the model in memory stays as it is."""
+def store_as(folder: Path, weights: Weights, *, computed_in: Weights | None = None) -> None:
+    """Bring every floating-point tensor on disk to one type; the model in memory stays as it is.
+
+    Args:
+        computed_in: what `config.json` says; `weights` by default.
+    Raises:
+        DataError: weights that float16 cannot hold.
+    """
     wanted = getattr(torch, weights)
     for path in sorted(folder.rglob("*.safetensors")):
         tensors = load_file(path)
@@ -243,10 +252,12 @@ def _store_as(folder: Path, weights: Weights) -> None:
             tensors[name] = tensor.to(wanted)
             if not torch.isfinite(tensors[name]).all():
                 raise DataError(f"{name}: not all its weights are finite in {weights}; keep float32")
-        with _system_errors():
+        with system_errors():
             save_file(tensors, path, metadata={"format": "pt"})
     config = folder / "config.json"
-    write_json(config, {**read_json(config), "dtype": weights})
+    write_json(config, {**read_json(config), "dtype": computed_in or weights})
+    for path in folder.rglob("*.safetensors"):  # written for their owner only, whatever the umask
+        path.chmod(config.stat().st_mode)
 
 
 def _files(folder: Path) -> Iterator[str]:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
@@ -21,14 +21,10 @@ from babelweave.train.settings import Checked
 from babelweave.weave.fusers.spec import open_fuser, vectors_per_passage
 
 TEVATRON = "tevatron"
-_TAKES = {
-    "relevance": {"relevance"},
-    "dataset": {"dataset", "source", "corpus", "split", "subset", "lang", "query_lang", "drop_unanswerable"},
-    "collection": {"collection", "split", "lang"},
-    "rows": {"rows"},
-}
-KINDS = tuple(_TAKES)
-"""What a source may be, as the keys that name one."""
+SQUAD = "squad"
+_TOLD_BY_SCRIPT = (TEVATRON, SQUAD)
+"""Loaders whose questions may be in several languages that the files do not name."""
+_DATASET = {"dataset", "source", "corpus", "split", "subset", "lang", "query_lang", "drop_unanswerable"}
 
 
 def _registered(kind: str) -> AfterValidator:
@@ -57,6 +53,15 @@ Relevance = Annotated[str, _registered("relevance")]
 class Source(Checked):
     """Questions with the passages that answer them: one of `relevance`, `dataset`, `collection`, `rows`."""
 
+    takes: ClassVar[Mapping[str, set[str]]] = {
+        "relevance": {"relevance"},
+        "dataset": _DATASET,
+        "collection": {"collection", "split", "lang"},
+        "rows": {"rows"},
+    }
+    """Key that names a source -> the keys it takes, beside those of every source."""
+    common: ClassVar[frozenset[str]] = frozenset({"name", "languages", "licence"})
+
     name: str | None = None
     """What batches, weights and reports call it; the source's own name by default."""
     relevance: Relevance | None = None
@@ -78,7 +83,8 @@ class Source(Checked):
     lang: Language | None = None
     """Of texts that name none."""
     query_lang: Language | tuple[Language, ...] | None = None
-    """Of Tevatron's questions where it is not `lang`; of several, each question's is told by its script."""
+    """Of Tevatron's and SQuAD's questions where it is not `lang`; of several, each question's is told by its
+    script."""
     drop_unanswerable: bool = False
     """Leave out questions that SQuAD v2 marks impossible; else their passage is a negative."""
     languages: tuple[Language, ...] = ()
@@ -89,16 +95,16 @@ class Source(Checked):
     @property
     def label(self) -> str:
         """The name given, else that of the source: the registered name, or the last part of the path."""
-        own = next(value for kind in KINDS if (value := getattr(self, kind)) is not None)
+        own = next(value for kind in self.takes if (value := getattr(self, kind)) is not None)
         return self.name or str(own).rstrip("/").rsplit("/", 1)[-1]
 
     def _contradictions(self) -> Iterator[str]:
-        given = [kind for kind in KINDS if getattr(self, kind) is not None]
+        given = [kind for kind in self.takes if getattr(self, kind) is not None]
         if len(given) != 1:
             named = f", not {' and '.join(given)}" if given else ""
-            yield f"give one of {', '.join(KINDS)}{named}"
+            yield f"give one of {', '.join(self.takes)}{named}"
             return
-        for key in sorted(self.model_fields_set - {"name", "languages", "licence"} - _TAKES[given[0]]):
+        for key in sorted(self.model_fields_set - self.common - self.takes[given[0]]):
             yield f"{given[0]} takes no {key}"
         if given[0] == "dataset" and self.source is None:
             yield f"dataset {self.dataset!r} needs source, the file or folder to read"
@@ -106,8 +112,8 @@ class Source(Checked):
             yield "a data set of the Hub is a collection here; make it with: babelweave data prepare hub"
         if self.dataset == TEVATRON and self.lang is None:
             yield "tevatron rows name no language; give lang, and query_lang where it differs"
-        if isinstance(self.query_lang, tuple) and self.dataset not in (None, TEVATRON):
-            yield "several query_lang can be told apart for tevatron rows only"
+        if isinstance(self.query_lang, tuple) and self.dataset not in (None, *_TOLD_BY_SCRIPT):
+            yield "several query_lang can be told apart for tevatron rows and squad files only"
 
 
 class Data(Checked):

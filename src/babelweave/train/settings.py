@@ -97,9 +97,9 @@ class Optimisation(Checked):
     gradient_checkpointing: bool = False
     """Compute activations again in the backward pass: less memory, about a third more time."""
     attention: Attention = "auto"
-    """How attention is computed in training. torch's fused kernel (sdpa) saves memory, but its backward pass is
-    slow on a CPU: half of a step of MiniLM at 32 tokens. auto takes plain products (eager) on a CPU, where
-    memory grows with batch * heads * tokens squared, and the network's own way elsewhere."""
+    """How attention is computed in training. torch's fused kernel (sdpa) saves memory, but on a CPU its
+    backward pass takes half of a step of MiniLM at 32 tokens. auto takes plain products (eager) on a CPU,
+    where memory grows with batch * heads * tokens squared, and the network's own way elsewhere."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Of everything drawn: batches, groups, dropout, new weights."""
     log_every: PositiveInt = 10

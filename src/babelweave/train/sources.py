@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection as Container
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from babelweave import registry
@@ -10,10 +11,14 @@ from babelweave.artifact import MANIFEST, digest_texts, read_json
 from babelweave.data.collection import Collection
 from babelweave.data.dataset import Card, Request
 from babelweave.data.exclusions import read_exclusions
+from babelweave.data.parallel.pairs import Pair
+from babelweave.data.parallel.read import read_parallel
 from babelweave.data.relevance import read_relevance
 from babelweave.data.scripts import Scripts
+from babelweave.data.squad import squad_paragraphs, text_id
 from babelweave.errors import UsageError
 from babelweave.recipe import data_path
+from babelweave.records import Passage, Query
 from babelweave.train.card import TrainingData, declared
 from babelweave.train.rows import (
     Example,
@@ -24,7 +29,7 @@ from babelweave.train.rows import (
     read_rows,
     tevatron_examples,
 )
-from babelweave.train.sections import TEVATRON, Data, Source
+from babelweave.train.sections import SQUAD, TEVATRON, Data, Source
 
 _USE = "relevance"
 
@@ -39,7 +44,7 @@ def read_data(data: Data) -> RowPool:
     excluded = read_exclusions(data_path(data.exclusions, data.root)) if data.exclusions else {}
     pool = RowPool()
     for source in data.sets:
-        examples = _examples(source, data.root)
+        examples = _examples(source, data.root, excluded)
         pool.add(source.label, examples, languages=source.languages, excluded=excluded)
     return pool
 
@@ -61,8 +66,11 @@ def _digest(pool: RowPool, questions: list[Question]) -> str:
     return digest_texts(texts())
 
 
-def _examples(source: Source, root: str | None) -> Iterator[Example]:
-    if source.relevance is not None:
+def _examples(source: Source, root: str | None, excluded: Container[str]) -> Iterator[Example]:
+    if parallel := getattr(source, "parallel", None):
+        pairs = read_parallel(parallel, data_path(".", root), source.languages or None, exclude=excluded)
+        yield from _of_parallel(pairs, questions_only=getattr(source, "questions_only", False))
+    elif source.relevance is not None:
         folder = data_path(".", root)
         yield from dataset_examples(read_relevance(source.relevance, folder), source.label)
     elif source.rows is not None:
@@ -76,6 +84,9 @@ def _examples(source: Source, root: str | None) -> Iterator[Example]:
         corpus = data_path(source.corpus, root) if source.corpus else None
         if source.dataset == TEVATRON:
             yield from _of_tevatron(source, path, corpus)
+            return
+        if source.dataset == SQUAD and source.query_lang is not None:
+            yield from _of_squad(source, path)
             return
         assert not isinstance(source.query_lang, tuple)
         request = Request(
@@ -111,15 +122,55 @@ def _of_tevatron(source: Source, path: Path, corpus: Path | None) -> Iterator[Ex
         yield example._replace(query=query)
 
 
+def _of_squad(source: Source, path: Path) -> Iterator[Example]:
+    """Questions in other languages than their paragraphs; one that stands at several of them comes again."""
+    assert source.query_lang is not None
+    if source.lang is None:
+        raise UsageError(f"{source.label}: SQuAD files name no language; give lang beside query_lang")
+    scripts = Scripts(source.query_lang) if isinstance(source.query_lang, tuple) else None
+    for paragraph in squad_paragraphs(path):
+        passage = Passage(text_id(paragraph.context), paragraph.context, source.lang, paragraph.title)
+        for question in paragraph.questions:
+            if not question.text.strip() or (question.impossible and source.drop_unanswerable):
+                continue
+            lang = scripts.language(question.text) if scripts else str(source.query_lang)
+            query = Query(question.query_id, question.text, lang, question.answers)
+            found = ((), (passage,)) if question.impossible else ((passage,), ())
+            yield Example(query, *found)
+
+
+def _of_parallel(pairs: Iterable[Pair], *, questions_only: bool) -> Iterator[Example]:
+    """Each translation as a question, the English text in the passage's place."""
+    for number, pair in enumerate(pairs):
+        if questions_only and not (_asks(pair.english) and _asks(pair.text)):
+            continue
+        passage = Passage(pair.group, pair.english, "en")
+        yield Example(Query(f"{pair.source}-{number}", pair.text, pair.lang), (passage,))
+
+
+def _asks(text: str) -> bool:
+    """Whether it ends as a question: with ?, the Arabic or the fullwidth form, whatever closes behind it."""
+    return text.rstrip(" \"'»”’」)").endswith(("?", "؟", "？"))
+
+
 def training_data(data: Data, pool: RowPool) -> tuple[TrainingData, ...]:
     """What a model card says of the sets: the registry's own words, else those of the recipe."""
-    return tuple(_declared(source, pool.questions[source.label], data.root) for source in data.sets)
+    found = []
+    for source in data.sets:
+        languages = tuple(sorted({question.query.lang for question in pool.questions[source.label]}))
+        n = len(pool.questions[source.label])
+        found.append(source_data(source, n, languages, data.root, _USE))
+    return tuple(found)
 
 
-def _declared(source: Source, questions: list[Question], root: str | None) -> TrainingData:
-    languages = tuple(sorted({question.query.lang for question in questions}))
+def source_data(
+    source: Source, n_examples: int, languages: tuple[str, ...], root: str | None, use: str
+) -> TrainingData:
+    """What a model card says of one set."""
+    if parallel := getattr(source, "parallel", None):
+        return declared("parallel", parallel, n_examples, use, languages)
     if source.relevance is not None:
-        return declared("relevance", source.relevance, len(questions), _USE, languages)
+        return declared("relevance", source.relevance, n_examples, use, languages)
     licence = source.licence
     if licence is None and source.dataset is not None:
         licence = registry.load("dataset", source.dataset).licence
@@ -129,8 +180,8 @@ def _declared(source: Source, questions: list[Question], root: str | None) -> Tr
         title=source.label,
         licence=licence or "not stated",
         languages=languages,
-        n_examples=len(questions),
-        use=_USE,
+        n_examples=n_examples,
+        use=use,
     )
 
 

@@ -16,9 +16,9 @@ import regex
 from babelweave import registry
 from babelweave.data.languages import canonical
 from babelweave.errors import UsageError, nearest
+from babelweave.generate.code_switch import MeaningLexicon, code_switch
 from babelweave.generate.lexicon import Lexicon, default_lexicon
 from babelweave.spec import parse_spec, read_options
-from babelweave.train.code_switch import MeaningLexicon, code_switch
 
 PERTURBATION = "perturbation"
 """Registry kind of sources beside those of this file."""
