@@ -27,7 +27,6 @@ from babelweave.shift.spec import open_perturbation
 REFERENCE = Path(__file__).parent / "reference"
 WIDTH = 100
 QUESTIONS = Path(__file__).parent / "questions.tsv"
-LEXICON = Path(inspect.getfile(registry)).parent / "demo" / "lexicon.tsv.gz"
 PLURALS = {
     "adversary": "adversaries",
     "index": "indexes",
@@ -226,7 +225,7 @@ def perturbations_page() -> str:
         "language claimed. How to use them: [shift questions](../how-to/shift-questions.md).\n",
     ]
     for name, entry in sorted(registry.TABLE["perturbation"].items()):
-        spec = f"{name}?lexicon={LEXICON}&to=en,de" if name == "code_switch" else name
+        spec = f"{name}?to=en,de" if name == "code_switch" else name
         perturbation = open_perturbation(spec)
         rows = [
             (lang, question, str(severity), perturbation.perturb(question, lang, severity, 0))

@@ -13,7 +13,6 @@ from babelweave.data.languages import canonical
 from babelweave.protocols import Perturbation
 from babelweave.shift.spec import open_perturbation
 
-PACKAGED_LEXICON = Path(mlqa.__file__).parents[1] / "demo" / "lexicon.tsv.gz"
 SAMPLE = Path(__file__).resolve().parents[1] / "docs" / "questions.tsv"
 SPECS = [
     "case",
@@ -37,9 +36,10 @@ SPECS = [
 _MOST_READ = 400
 
 
-def opened(spec: str, lexicon: Path = PACKAGED_LEXICON) -> Perturbation:
-    """A perturbation; `code_switch` with a lexicon that does not depend on the environment."""
-    return open_perturbation(f"{spec}&lexicon={lexicon}" if spec.startswith("code_switch") else spec)
+def opened(spec: str, lexicon: Path | None = None) -> Perturbation:
+    """A perturbation; `code_switch` with another lexicon than the packaged one where that is given."""
+    named = lexicon is not None and spec.startswith("code_switch")
+    return open_perturbation(f"{spec}&lexicon={lexicon}" if named else spec)
 
 
 def sample() -> dict[str, list[str]]:

@@ -22,6 +22,10 @@ class Entry(NamedTuple):
 
 TABLE: dict[str, dict[str, Entry]] = {
     "encoder": {
+        "babelweave-mini": Entry(
+            "babelweave.encode.packaged:mini",
+            "packaged, 25 languages, 384 dimensions: the default",
+        ),
         "minilm": Entry(
             "babelweave.encode.packaged:minilm",
             "all-MiniLM-L6-v2, installed with babelweave: English, 384 dimensions",
@@ -38,6 +42,10 @@ TABLE: dict[str, dict[str, Entry]] = {
         ),
     },
     "generator": {
+        "babelweave-mini-qg": Entry(
+            "babelweave.generate.packaged:mini_qg",
+            "packaged: the lexical generator with words of 24 languages beside English",
+        ),
         "lexical": Entry(
             "babelweave.generate.lexical:LexicalGenerator",
             "salient terms put into another language with a lexicon; no model",
@@ -123,6 +131,10 @@ TABLE: dict[str, dict[str, Entry]] = {
             "babelweave.train.generator:QueryGenerator",
             "an encoder-decoder that writes questions for passages, in several languages",
             "train",
+        ),
+        "lexicon": Entry(
+            "babelweave.train.lexicon:LexiconRecipe",
+            "words and their translations, aligned in parallel text; for the lexical generator",
         ),
         "negatives": Entry(
             "babelweave.train.negatives:Mine",
@@ -244,8 +256,12 @@ TABLE: dict[str, dict[str, Entry]] = {
 }
 
 
-DEFAULT_ENCODER = "minilm"
+DEFAULT_ENCODER = "babelweave-mini"
 """What `--encoder` is where none is named."""
+
+
+DEFAULT_GENERATOR = "babelweave-mini-qg"
+"""What writes questions where no generator is named."""
 
 
 def names(kind: str) -> list[str]:

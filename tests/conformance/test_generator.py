@@ -18,6 +18,7 @@ from babelweave.generate.ctranslate2 import CTranslate2Generator
 from babelweave.generate.lexical import LexicalGenerator
 from babelweave.generate.seq2seq import Seq2SeqGenerator
 from babelweave.generate.shard import Counting
+from babelweave.generate.spec import open_generator
 from babelweave.protocols import Generator
 from babelweave.records import Passage
 from babelweave.registry import names
@@ -43,6 +44,7 @@ def url() -> Iterator[str]:
 
 Opens = Callable[[Path, str], Generator]
 MADE: dict[str, Opens] = {
+    "babelweave-mini-qg": lambda folder, url: open_generator("babelweave-mini-qg"),
     "lexical": lambda folder, url: LexicalGenerator(lexicon=lexicon_cases.lexicon()),
     "seq2seq": lambda folder, url: Seq2SeqGenerator(str(folder / "mt5"), precision="float32", **SMALL),
     "seq2seq, beam": lambda folder, url: Seq2SeqGenerator(

@@ -9,7 +9,7 @@ import pytest
 
 import lexicon_cases
 from babelweave.errors import DataError, UsageError
-from babelweave.generate.lexicon import Lexicon, clean_lemma, default_lexicon
+from babelweave.generate.lexicon import Lexicon, clean_lemma
 
 
 def test_translations_of_the_usual_meaning_come_first() -> None:
@@ -89,14 +89,6 @@ def test_broken_files_are_data_errors(tmp_path: Path, name: str, content: bytes,
         Lexicon.open(path)
     with pytest.raises(DataError, match="no such file"):
         Lexicon.open(tmp_path / "absent.tsv")
-
-
-def test_default_prefers_the_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "omw" / "omw_synset_lemmas.tsv.gz"
-    path.parent.mkdir()
-    path.write_bytes(b"")
-    monkeypatch.setenv("BABELWEAVE_DATA", str(tmp_path))
-    assert default_lexicon() == path
 
 
 @pytest.mark.data

@@ -40,7 +40,9 @@ def run(
         str, typer.Option(help="all, or names such as en-de,es-zh: passage language, then question language.")
     ] = "all",
     encoder: Encoder = DEFAULT_ENCODER,
-    generator: Annotated[str | None, typer.Option(help="SPEC of a generator; lexical if not given.")] = None,
+    generator: Annotated[
+        str | None, typer.Option(help="SPEC of a generator; the packaged one if not given.")
+    ] = None,
     generated: Annotated[
         Path | None, typer.Option(help="Queries on disk instead: folder, .parquet or JSON.")
     ] = None,

@@ -47,7 +47,8 @@ def run(
 
     \b
     SPEC of --encoder: TARGET, or TARGET?key=value&key=value
-      TARGET  minilm                 all-MiniLM-L6-v2, installed with babelweave (English)
+      TARGET  babelweave-mini        packaged, 25 languages
+              minilm                 all-MiniLM-L6-v2, installed with babelweave (English)
               path/to/folder         a sentence-transformers or Hugging Face model
               owner/name             a model of the Hugging Face Hub
               openai:MODEL           an OpenAI-compatible endpoint (pip install 'babelweave[openai]')

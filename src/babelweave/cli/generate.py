@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from babelweave.cli.console import DryRun, Json, Out, Overwrite, Seed, emit, progress, say
+from babelweave.registry import DEFAULT_GENERATOR
 
 if TYPE_CHECKING:
     from babelweave.generate.plan import GenerationPlan
@@ -18,7 +19,9 @@ def run(
     collection: Annotated[Path, typer.Argument(help="Collection folder (corpus, queries, qrels/).")],
     out: Out,
     languages: Annotated[str, typer.Option(help="Languages to write, separated by commas: ar,de,zh.")],
-    generator: Annotated[str, typer.Option(help="SPEC, see below; options as ?key=value&...")] = "lexical",
+    generator: Annotated[
+        str, typer.Option(help="SPEC, see below; options as ?key=value&...")
+    ] = DEFAULT_GENERATOR,
     per_language: Annotated[
         int, typer.Option(min=1, help="At most so many queries per passage and language.")
     ] = 5,
@@ -41,6 +44,7 @@ def run(
 
     \b
     SPEC of --generator:
+      babelweave-mini-qg  the packaged one: lexical, with words of 24 languages beside English
       lexical             salient terms, translated with a lexicon; options
         lexicon           TSV or TSV.gz: lang, synset, lemma|lemma, or term, lang, translation|translation
         form              question or keywords

@@ -1,8 +1,7 @@
 """Encode, generate, weave, index, search and compare on the packaged collection.
 
-Every stage is the library function its verb calls, and leaves its artefact in the folder given. The packaged
-encoder reads English only; generated questions in six languages at once dilute each other in its vectors, so
-the demo weaves one index per question language (docs/results/mlqa.md has both ways).
+Every stage is the library function its verb calls, with the packaged encoder and generator, and leaves its
+artefact in the folder given.
 """
 
 from __future__ import annotations
@@ -22,19 +21,19 @@ from babelweave.encode.spec import open_encoder
 from babelweave.encode.store import VectorStore, encode_collection
 from babelweave.evaluate.compare import Comparison, compare, correct
 from babelweave.evaluate.measures import evaluate
-from babelweave.generate.lexical import LexicalGenerator
 from babelweave.generate.queries import GeneratedQueries
 from babelweave.generate.run import generate_queries
+from babelweave.generate.spec import open_generator
 from babelweave.index.dense import DenseIndex, build_index, open_index
 from babelweave.protocols import Encoder
 from babelweave.ranking import to_run
 from babelweave.records import Float32, Passage, Qrels, Query, Run, Scores
+from babelweave.registry import DEFAULT_GENERATOR
 from babelweave.weave.fusers.spec import open_fuser
 from babelweave.weave.stream import weave_collection
 
 HERE = Path(__file__).parent
 COLLECTION = HERE / "collection"
-LEXICON = HERE / "lexicon.tsv.gz"
 MEASURES = ("RR@10", "R@100")
 PER_LANGUAGE = 1
 """Generated questions per passage and language; one, so that a laptop is done within the minute."""
@@ -99,26 +98,24 @@ def run_demo(folder: Path, encoder: str, say: Callable[[str], None]) -> Demo:
     with _stage(f"encode {len(passages)} English passages", say):
         encode_collection(passages.values(), model, folder / "plain")
     with _stage(f"generate questions in {', '.join(map(english_name, asked))}", say):
-        generator = LexicalGenerator(lexicon=str(LEXICON))
+        generator = open_generator(DEFAULT_GENERATOR)
         generate_queries(passages.values(), generator, asked, PER_LANGUAGE, folder / "generated")
     generated = GeneratedQueries.open(folder / "generated")
-    with _stage(f"weave {generated.n_queries:,} of them into the passages, language by language", say):
-        for lang in asked:
-            weave_collection(
-                passages.values,
-                generated,
-                model,
-                open_fuser("mean", alpha=ALPHA),
-                folder / lang,
-                languages=[lang],
-                store=VectorStore.open(folder / "plain"),
-            )
+    with _stage(f"weave {generated.n_queries:,} of them into the passages", say):
+        weave_collection(
+            passages.values,
+            generated,
+            model,
+            open_fuser("mean", alpha=ALPHA),
+            folder / "woven",
+            store=VectorStore.open(folder / "plain"),
+        )
     with _stage(f"encode {len(queries):,} questions in {len(asked) + 1} languages", say):
         questions = model.encode([q.text for q in queries], "query").vectors
     with _stage("index and search, plain and woven", say):
-        indexes = {name: _index(folder, name, model) for name in ("plain", *asked)}
-        plain = _search(indexes, dict.fromkeys(asked, "plain"), queries, questions)
-        woven = _search(indexes, {lang: lang for lang in asked}, queries, questions)
+        plain, woven = (
+            _search(_index(folder, name, model), queries, questions) for name in ("plain", "woven")
+        )
     _show(plain, woven, passages, queries, say)
     with _stage("score and test", say):
         qrels = collection.qrels("test", check=False)
@@ -142,19 +139,8 @@ def _index(folder: Path, name: str, model: Encoder) -> DenseIndex:
     return index
 
 
-def _search(
-    indexes: Mapping[str, DenseIndex], asked: Mapping[str, str], queries: Sequence[Query], questions: Float32
-) -> Run:
-    """Every question against the index of its language; those without one, English ones, against the plain.
-
-    Plain and woven are searched with the same question vectors: weaving leaves the question side alone.
-    """
-    rows: list[tuple[str, tuple[str, ...], tuple[float, ...]]] = []
-    for lang in dict.fromkeys(q.lang for q in queries):
-        at = [i for i, q in enumerate(queries) if q.lang == lang]
-        index = indexes[asked.get(lang, "plain")]
-        rows += to_run([queries[i].query_id for i in at], index.search(questions[at], DEPTH), index.doc_ids)
-    return Run(*map(tuple, zip(*rows, strict=True)))
+def _search(index: DenseIndex, queries: Sequence[Query], questions: Float32) -> Run:
+    return to_run([q.query_id for q in queries], index.search(questions, DEPTH), index.doc_ids)
 
 
 def _show(

@@ -1,9 +1,17 @@
-"""Model folders that come with the installation."""
+"""Encoders that come with the installation, as model folders."""
 
 from __future__ import annotations
 
 from importlib.resources import files
 from pathlib import Path
+
+MODELS = Path(__file__).resolve().parents[1] / "models"
+"""What babelweave itself ships."""
+
+
+def mini() -> Path:
+    """babelweave-mini (25 languages, 384 dimensions, CC BY-SA 4.0); its card is README.md beside it."""
+    return MODELS / "babelweave-mini"
 
 
 def minilm() -> Path:

@@ -3,7 +3,7 @@
 Two file layouts are read, gzipped or not, one row a line:
 
     lang <TAB> synset <TAB> lemma|lemma|...      the Open Multilingual Wordnet, one row per meaning
-    term <TAB> lang <TAB> translation|...        a plain list, `term` English
+    term <TAB> lang <TAB> translation|...        a plain list, `term` English, the best translation first
 
 Both become the same thing: meanings, each with its lemmas in some languages. A translation is a lemma of
 the target language in a meaning that the term has.
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import functools
 import gzip
-import os
 import re
 import unicodedata
 import zlib
@@ -24,29 +23,23 @@ from pathlib import Path
 from babelweave.artifact import digest_file, reading
 from babelweave.data.languages import canonical
 from babelweave.errors import DataError, UsageError, nearest
+from babelweave.generate.packaged import mini_qg
 
+_LISTED = "term:"
+"""Begins the meanings of a plain list, whose translations stand in an order."""
 _SYNSET = re.compile(r"\d{8}-[a-z]\Z")
 _ARABIC_MARKS = re.compile("[\u0640\u064b-\u0652\u0670]")  # vowel signs and the stretching bar
 _ASIDE = re.compile(r"\s*\([^)]*\)")
 _SPACES = re.compile(r"[\s_]+")
 
 
-def default_lexicon() -> Path:
-    """The lexicon file used when none is named: OMW in the data folder, else the packaged one.
+FILE = "lexicon.tsv.gz"
+"""Of a folder that holds a lexicon."""
 
-    Raises:
-        DataError: neither is there.
-    """
-    data = os.environ.get("BABELWEAVE_DATA")
-    packaged = Path(__file__).resolve().parents[1] / "demo" / "lexicon.tsv.gz"
-    candidates = [*([Path(data) / "omw" / "omw_synset_lemmas.tsv.gz"] if data else []), packaged]
-    for path in candidates:
-        if path.is_file():
-            return path
-    raise DataError(
-        f"no lexicon found (looked at {', '.join(map(str, candidates))}); name one, for instance "
-        '--generator "lexical?lexicon=omw_synset_lemmas.tsv.gz"'
-    )
+
+def default_lexicon() -> Path:
+    """The lexicon file used when none is named: the packaged one."""
+    return mini_qg() / FILE
 
 
 class Lexicon:
@@ -122,7 +115,7 @@ class Lexicon:
         A lemma's weight is the sum, over the meanings it shares with the term, of the number of languages
         that have a word for the meaning: OMW has no sense frequencies, and what many wordnets chose to
         translate is the usual sense. In a tie the lemma in the language's own script goes first, then the
-        one with more meanings, which is the commoner word.
+        one that a plain list names earlier, then the one with more meanings, which is the commoner word.
 
         Raises:
             UsageError: a language the lexicon does not have.
@@ -131,12 +124,16 @@ class Lexicon:
         targets, lemmas = self._index(target)
         script = self.script(target)
         weights: Counter[str] = Counter()
+        places: dict[str, int] = {}
         for meaning in meanings:
-            for lemma in lemmas.get(meaning, ()):
+            ranked = meaning.startswith(_LISTED)
+            for place, lemma in enumerate(lemmas.get(meaning, ())):
                 weights[lemma] += self._n_languages[meaning]
+                places[lemma] = min(places.get(lemma, place), place) if ranked else 0
 
-        def order(lemma: str) -> tuple[int, bool, int, str]:
-            return -weights[lemma], _script(lemma) != script, -len(targets[_key(lemma)]), lemma
+        def order(lemma: str) -> tuple[int, bool, int, int, str]:
+            own_script = _script(lemma) == script
+            return -weights[lemma], not own_script, places[lemma], -len(targets[_key(lemma)]), lemma
 
         return tuple(sorted(weights, key=order))
 
@@ -186,8 +183,8 @@ def _rows(path: Path) -> Iterator[tuple[str, str, str]]:
         if _SYNSET.match(second):
             yield code(first), second, third
         else:
-            yield "en", f"term:{first}", first
-            yield code(second), f"term:{first}", third
+            yield "en", f"{_LISTED}{first}", first
+            yield code(second), f"{_LISTED}{first}", third
 
 
 def _lines(path: Path) -> list[str]:

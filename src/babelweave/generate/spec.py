@@ -8,6 +8,7 @@ from pathlib import Path
 
 from babelweave import registry
 from babelweave.errors import UsageError
+from babelweave.generate.lexicon import FILE
 from babelweave.protocols import Generator
 from babelweave.spec import parse_spec, read_options
 
@@ -16,8 +17,8 @@ def open_generator(spec: str) -> Generator:
     """Open the generator a SPEC names: a registry name first, then a model folder, then a Hub id.
 
     A registered generator is a class, made with what follows `name:` if it takes that, or a function that
-    gives the model folder of an installed package. A folder is opened by CTranslate2 if it was converted
-    for it, else by Hugging Face.
+    gives the folder of an installed package. A folder with a lexicon is opened by the lexical generator,
+    one that was converted for CTranslate2 by that, any other by Hugging Face.
 
     Args:
         spec: for instance "lexical?form=keywords&terms=6", "models/mine?precision=bfloat16",
@@ -36,6 +37,10 @@ def open_generator(spec: str) -> Generator:
         if colon:
             raise UsageError(f"{spec!r}: generator {name} takes nothing after a colon")
         target = str(found())
+    if (lexicon := Path(target) / FILE).is_file():
+        return _make(
+            registry.load("generator", "lexical"), spec, "lexical", None, {"lexicon": str(lexicon), **given}
+        )
     name = "ctranslate2" if (Path(target) / "model.bin").is_file() else "seq2seq"
     return _make(registry.load("generator", name), spec, name, target, given)
 

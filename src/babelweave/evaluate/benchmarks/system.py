@@ -13,6 +13,7 @@ from babelweave.evaluate.benchmarks.rankers import Bm25Ranker, DenseRanker, Rank
 from babelweave.generate.queries import GeneratedQueries
 from babelweave.generate.spec import open_generator
 from babelweave.protocols import Generator
+from babelweave.registry import DEFAULT_GENERATOR
 from babelweave.weave.fusers.spec import idle_weights, open_fuser
 from babelweave.weave.stream import uneven_numbers
 
@@ -93,13 +94,13 @@ class System:
         if stored is not None:
             source = stored
         else:
-            source = open_generator(self.generator or "lexical")
+            source = open_generator(self.generator or DEFAULT_GENERATOR)
             per_language = PER_LANGUAGE if per_language is None else per_language
         if self.languages is None:
             wanted = [lang for lang in asked_in if lang != "en"]
             languages = [lang for lang in wanted if lang in source.languages]
             if left_out := [lang for lang in wanted if lang not in source.languages]:
-                name = self.generated or self.generator or "lexical"
+                name = self.generated or self.generator or DEFAULT_GENERATOR
                 say(f"no generated queries in {', '.join(left_out)}: {name} has none")
         else:
             languages = [canonical(lang) for lang in self.languages]
