@@ -103,6 +103,22 @@ def losses(folder: Path) -> list[float]:
     return [line["loss"] for line in lines if "loss" in line]
 
 
+def test_a_run_goes_on_from_an_earlier_one(recipe: Path, tmp_path: Path) -> None:
+    keep = [f"student.start={tmp_path / 'start'}", f"teacher.vectors={tmp_path / 'vectors'}"]
+    load_recipe(recipe, [*keep, "optimisation.max_steps=2"]).train(tmp_path / "first")
+    on = [*keep, f"student.base={tmp_path / 'first'}"]
+    load_recipe(recipe, [*on, "optimisation.max_steps=0"]).train(tmp_path / "same")
+    load_recipe(recipe, [*on, "optimisation.max_steps=2"]).train(tmp_path / "second")
+    first, same, second = (
+        (tmp_path / name / "model.safetensors").read_bytes() for name in ("first", "same", "second")
+    )
+    assert same == first != second
+    manifest = read_manifest(tmp_path / "second", "model")
+    assert manifest.inputs["base"] == open_encoder(str(tmp_path / "first")).signature.digest
+    with pytest.raises(DataError, match="its vocabulary is not the one this recipe makes"):
+        load_recipe(recipe, [on[2], "vocabulary.languages.de=30"]).train(tmp_path / "other")
+
+
 def test_from_recipe_to_encoder(
     recipe: Path, tmp_path: Path, cli: Callable[..., tuple[int, str, str]]
 ) -> None:
@@ -173,7 +189,7 @@ def test_a_student_kept_elsewhere_must_be_the_one_asked_for(recipe: Path, tmp_pa
     keep = [f"student.start={tmp_path / 'start'}", "optimisation.max_steps=0"]
     load_recipe(recipe, keep).train(tmp_path / "one")
     with pytest.raises(UsageError, match="student of other settings"):
-        load_recipe(recipe, [*keep, "vocabulary.english=150"]).train(tmp_path / "two")
+        load_recipe(recipe, [*keep, "vocabulary.languages.de=30"]).train(tmp_path / "two")
 
 
 def test_only_an_encoder_with_weights_can_teach(recipe: Path, tmp_path: Path) -> None:

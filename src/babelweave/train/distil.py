@@ -54,6 +54,7 @@ from babelweave.train.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
 
+_PLACES = ("teacher.vectors", "student.start", "student.base")
 _CHARACTERS_PER_TOKEN = 3.5
 """Of a rough estimate, before there is a vocabulary to count with."""
 Examples = Mapping[str, list[Example]]
@@ -90,6 +91,8 @@ class StudentModel(Checked):
     """Keep the word embeddings that are the teacher's own: English is not unlearned through them."""
     weights: Weights = "float16"
     """How the trained model is stored."""
+    base: str | None = None
+    """A model folder that this kind of training made with the same vocabulary, to go on from."""
     start: str | None = None
     """Where the student is kept as it begins, so that several runs share it; as `teacher.vectors`."""
 
@@ -122,7 +125,7 @@ class Distil(Recipe):
         """As of every recipe; where things are kept decides nothing."""
         kept = super().settings()
         kept = {key: value for key, value in kept.items() if not key.startswith("card.")}
-        return {key: kept[key] for key in kept if key not in ("teacher.vectors", "student.start")}
+        return {key: kept[key] for key in kept if key not in _PLACES}
 
     def plan(self) -> TrainingPlan:
         """Read the data; nothing is written. Tokens are estimated from characters."""
@@ -146,11 +149,13 @@ class Distil(Recipe):
         inputs = {name: _digest(examples) for name, examples in sets.items()}
         teacher = self._open_teacher()
         inputs["teacher"] = teacher.signature.digest
+        if self.student.base is not None:
+            inputs["base"] = open_encoder(self.student.base).signature.digest
         run = TrainingFolder(folder, self, inputs, overwrite=overwrite)
         ready = self._prepare(corpus, sets, teacher, run)
         n = self.student.train_tokens
         student = TransformerEncoder(
-            str(student_model(ready.start)), normalise=True, max_tokens_query=n, max_tokens_passage=n
+            str(self._weights(ready.start)), normalise=True, max_tokens_query=n, max_tokens_passage=n
         )
         counts = {**corpus.counts, **count_batches(self.batches, ready.data, self.optimisation.batch_size, 0)}
         dev = open_dev(self.dev, self.data.root, student) if self.dev else None
@@ -198,6 +203,21 @@ class Distil(Recipe):
         if not isinstance(encoder, TransformerEncoder):
             raise DataError(f"teacher.model {self.teacher.model!r}: its weights are not here to begin with")
         return encoder
+
+    def _weights(self, start: Path) -> Path:
+        """Where the student's weights begin.
+
+        Raises:
+            DataError: `student.base` has another vocabulary than the student made here.
+        """
+        made = student_model(start)
+        if self.student.base is None:
+            return made
+        base = Path(self.student.base)
+        path = base / "tokenizer.json"
+        if not path.is_file() or read_json(path)["model"] != read_json(made / "tokenizer.json")["model"]:
+            raise DataError(f"student.base {base}: its vocabulary is not the one this recipe makes")
+        return base
 
     def _prepare(
         self, corpus: Corpus, sets: dict[str, list[Example]], teacher: TransformerEncoder, run: TrainingFolder
