@@ -13,9 +13,9 @@ from babelweave.generate.code_switch import MeaningLexicon, put_words, switchabl
 from babelweave.generate.lexicon import Lexicon, default_lexicon
 from babelweave.shift.edits import chosen, drawn, finished, is_idle
 
-LANGUAGES = frozenset("ar de el en es fi fr hi it ja ko ms pt ru sv th tr vi zh".split())
+LANGUAGES = frozenset("ar de el en es fi fr hi it ja ms pt ru sv th tr vi zh".split())
 """Those in which most questions of MLQA, XQuAD-R, MKQA and Mintaka hold a word that the Open Multilingual
-Wordnet translates."""
+Wordnet translates, and most of a sample one that the packaged lexicon does."""
 SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 """Severity -> share of the words with a translation that are put into another language; at least one."""
 
