@@ -1,6 +1,4 @@
-"""A study small enough for tests: MLQA's layout with four passages, an encoder of one layer, a few questions to
-train on.
-"""
+"""A study small enough for tests: four passages in MLQA's layout, an encoder of one layer."""
 
 from __future__ import annotations
 
@@ -68,6 +66,7 @@ weave = ["none", "woven"]
 
 [[arms]]
 name = "plain"
+weave = ["none", "woven"]
 train = {}
 
 [[arms]]
@@ -104,13 +103,17 @@ def write_study_files(folder: Path) -> Path:
             paragraphs = [
                 {
                     "context": context,
-                    "qas": [{"id": f"q{i}", "question": question, "answers": [{"text": "", "answer_start": 0}]}],
+                    "qas": [
+                        {"id": f"q{i}", "question": question, "answers": [{"text": "", "answer_start": 0}]}
+                    ],
                 }
                 for i, (context, question) in enumerate(zip(TEXTS[p], QUESTIONS[q], strict=True))
             ]
             path = folder / "mlqa" / f"dev-context-{p}-question-{q}.json"
             path.parent.mkdir(exist_ok=True)
-            path.write_text(json.dumps({"data": [{"title": "t", "paragraphs": paragraphs}]}), encoding="utf-8")
+            path.write_text(
+                json.dumps({"data": [{"title": "t", "paragraphs": paragraphs}]}), encoding="utf-8"
+            )
     rows = [
         {
             "query_id": f"t{i}",

@@ -181,7 +181,7 @@ class Queries(Strict):
 
 
 class Profile(Strict):
-    """A smaller study of the same kind."""
+    """A smaller study of the same kind, `[profiles.NAME]`."""
 
     starts: tuple[str, ...] = ()
     """Which are kept; all by default."""
@@ -314,6 +314,8 @@ def load_study(source: str | Path, overrides: Sequence[str] = (), *, profile: st
     change = known[profile].get("set", {}) if profile in known and isinstance(known[profile], dict) else {}
     data = merged(found.data, change if isinstance(change, dict) else {})
     given = [override(data, item) for item in overrides]
+    # Overrides may have taken away what another profile names.
+    data["profiles"] = {name: table for name, table in known.items() if name == profile}
     study = checked(Study, Source(found.name, found.text, data, given))
     if profile in study.profiles:
         study = _selected(found.name, study, study.profiles[profile])
