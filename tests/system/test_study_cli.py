@@ -213,3 +213,34 @@ def test_bad_input(
     code, _, err = cli("study", recipe, "--out", tmp_path / "out", *options)
     assert (code, told in err) == (exit_code, True), err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_start_made_by_a_recipe(cli: Cli, recipe: Path, tmp_path: Path) -> None:
+    """It is trained once, before the arms that begin with it."""
+    base = json.dumps(str(recipe.parent / "base"))
+    (recipe.parent / "made.toml").write_text(
+        f"""
+kind = "retriever"
+model = {{ base = {base}, pooling = "mean", max_tokens_query = 12, max_tokens_passage = 12 }}
+data = {{ sets = [{{ dataset = "tevatron", source = "train.jsonl", lang = "en", query_lang = "de" }}] }}
+optimisation = {{ max_steps = 1, batch_size = 4, learning_rate = 1e-3 }}
+""",
+        encoding="utf-8",
+    )
+    code, out, err = cli(
+        "study", recipe, "--out", tmp_path / "out", "--json",
+        "--set", "seeds=[0]",
+        "--set", "starts=[{name='made', recipe='made.toml'}]",
+        "--set", "arms=[{name='start'}, {name='plain', train={}}]",
+        "--set", "shifts=[{name='german', subsets='de-en'}]",
+    )  # fmt: skip
+    assert code == 0, err
+    assert "2 trainings, 4 cells" in err
+    assert json.loads(out)["rows"] == [
+        {"label": label, "start": "made", "reference": "plain"} for label in ("start", "plain")
+    ]
+    made, plain = (
+        next(m for m in (tmp_path / "out" / "models").iterdir() if text in (m / "recipe.toml").read_text())
+        for text in (base, "models/")
+    )
+    assert str(made) in (plain / "recipe.toml").read_text()

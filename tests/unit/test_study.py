@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import RootModel
 
 from babelweave.errors import UsageError
 from babelweave.recipe import dump_recipe
 from babelweave.records import Scores
+from babelweave.study.models import Models
 from babelweave.study.recipe import load_study, merged, training_tables
 from babelweave.study.shifts import Condition
 from babelweave.study.summary import (
@@ -131,6 +135,31 @@ def test_the_tables_of_a_training(recipe: Path) -> None:
     }
     assert found["optimisation"]["seed"] == 1
     assert found["weaving"] == {"missing": "plain", "per_step": 1, "generated": "g", "ids": "text"}
+
+
+def test_models_are_shared_by_what_decides_them(recipe: Path) -> None:
+    """Starts that are the same encoder train the same model; another seed, arm or start another one."""
+    base = json.dumps(str(recipe.parent / "base"))
+    made = recipe.with_name("made.toml")
+    tables = load_study(recipe).training
+    training = {
+        **tables,
+        "kind": "retriever",
+        "model": {**tables["model"], "base": str(recipe.parent / "base")},
+    }
+    made.write_text(dump_recipe(RootModel[dict[str, Any]](training)), encoding="utf-8")
+    starts = f"starts=[{{name='a'}}, {{name='b', model={base}}}, {{name='c', recipe='made.toml'}}]"
+    study = load_study(recipe, [starts])
+    models = Models(study, ["de", "en"])
+    found = {(arm.label, seed): models.of(arm, seed) for arm in study.rows for seed in study.seeds}
+    assert found["a/plain", 0] is found["a/plain+woven", 0] is found["b/plain", 0]
+    assert found["a/start", 0] is found["a/start+woven", 1]
+    keys = {found[label, seed].key for label in ("a/plain", "a/vat", "c/plain") for seed in (0, 1)}
+    assert len(keys) == 6
+    assert [m.label for m in found["c/plain", 1].lineage()] == ["start c", "c/plain, seed 1"]
+    assert [m.label for m in found["c/start", 1].lineage()] == ["start c"]
+    assert found["a/start", 0].lineage() == []
+    assert len(models.written) == 1, "one file of queries serves all arms that weave"
 
 
 def test_the_packaged_study() -> None:

@@ -95,13 +95,19 @@ def _costs(told: _Told) -> Table:
 
 def _figures(told: _Told, measure: str) -> Iterator[Block]:
     measured = told.measured
-    series = [
-        Series(name, [measured.estimate(row.label, over, measure) for row in measured.rows])
-        for name, over in (("clean", CLEAN), ("shifted", SHIFTED))
-    ]
-    labels = [row.label.replace("/", "/\n").replace("+", "\n+") for row in measured.rows]
-    drawing = grouped_bars(f"{measure}, clean and shifted", labels, series, label=f"{measure} (per cent)")
-    yield Figure(drawing, f"{measure} of every arm with 95 % intervals. {_SHIFTED}")
+    together: dict[str, list[str]] = {}
+    for row in measured.rows:
+        _, plus, weave = row.label.partition("+")
+        together.setdefault(f"{row.start}, {f'index {weave}' if plus else 'plain index'}", []).append(
+            row.label
+        )
+    for name, labels in together.items():
+        series = [
+            Series(over, [measured.estimate(label, over, measure) for label in labels])
+            for over in (CLEAN, SHIFTED)
+        ]
+        drawing = grouped_bars(f"{measure}, {name}", labels, series, label=f"{measure} (per cent)")
+        yield Figure(drawing, f"{measure} from the start {name}, with 95 % intervals. {_SHIFTED}")
     yield _arms(told, measure)
     yield _conditions(told, measure)
 

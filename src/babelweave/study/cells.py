@@ -102,7 +102,8 @@ class StudyPlan:
         trainings = [m for m in self.trainings if m.key in needed and not m.is_ready(folder)]
         n_pool = len(self.conditions.passages)
         n_passages = n_pool * len({c.model.key for c in missing.values()})
-        n_questions = sum(c.posed.n_questions for c in missing.values())
+        asked = {posed.condition: posed.n_questions for posed in self.conditions.posed}
+        n_questions = sum(asked[c.posed.condition] for c in missing.values())
         woven = {(c.model.key, c.arm.weave.name) for c in missing.values() if c.arm.weave}
         for _, name in woven:
             weaving = self.weavings[name]

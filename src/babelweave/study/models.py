@@ -7,7 +7,7 @@ the data, of the start's weights and of what its queries are generated with; pat
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -26,7 +26,6 @@ from babelweave.recipe import Progress, Recipe, Source, checked, data_path, load
 from babelweave.records import GeneratedQuery, Passage
 from babelweave.study.recipe import Arm, Queries, Start, Study, needs_queries, training_tables
 from babelweave.train.log import read_log
-from babelweave.train.rows import RowPool
 from babelweave.train.sources import digests, read_data
 
 MODELS, GENERATED = "models", "generated"
@@ -86,8 +85,17 @@ class Written(NamedTuple):
     languages: Sequence[str]
 
 
+class _Data(NamedTuple):
+    """What a training reads."""
+
+    digest: str
+    n_examples: int
+    passages: Mapping[str, Passage]
+    """By the id of their text, which is their own here."""
+
+
 class Models:
-    """The models of the arms of a study.
+    """The models of the arms of a study. A start made by a recipe has a key of its settings alone.
 
     Args:
         asked_in: languages of the benchmark's questions.
@@ -100,7 +108,7 @@ class Models:
     def __init__(self, study: Study, asked_in: Sequence[str]) -> None:
         self._study, self._asked_in = study, asked_in
         self.written: dict[str, Written] = {}
-        self._pools: dict[str, RowPool] = {}
+        self._pools: dict[str, _Data] = {}
         self._known: dict[str, Model] = {}
         self._starts: dict[str, Model] = {}
         self._generator = cache(open_generator)
@@ -117,28 +125,27 @@ class Models:
             )
 
         def recipe(base: str, generated: str | None) -> Recipe:
-            data = training_tables(self._study, arm, base=base, seed=seed, generated=generated)
+            tables = training_tables(self._study, arm, base=base, seed=seed, generated=generated)
             kind: type[Recipe] = registry.load("training", "retriever")
-            return checked(kind, Source(f"arm {arm.label}", "", data, []))
+            return checked(kind, Source(f"arm {arm.label}", "", tables, []))
 
         resolved = recipe("start", "queries")
         settings = {
             k: v for k, v in resolved.settings().items() if k not in ("model.base", "weaving.generated")
         }
-        pool = self._pool(resolved)
-        parts = [start.key, json.dumps(settings, sort_keys=True), json.dumps(digests(pool), sort_keys=True)]
+        data = self._data(resolved)
+        parts = [start.key, json.dumps(settings, sort_keys=True), data.digest]
         weaving: Any = getattr(resolved, "weaving", None)
         queries = None
         if needs_queries(self._study.tables(arm)):
-            queries = self._queries(pool, tuple(weaving.languages))
+            queries = self._queries(data, tuple(weaving.languages))
             parts.append(queries)
         elif weaving is not None:
             root = getattr(resolved, "data").root  # noqa: B009
             parts.append(GeneratedQueries.open(data_path(weaving.generated, root)).digest)
         key = digest_texts(parts)
         label = f"{arm.label}, seed {seed}"
-        n = sum(map(len, pool.questions.values()))
-        return self._known.setdefault(key, Model(key, label, None, start, recipe, queries, n))
+        return self._known.setdefault(key, Model(key, label, None, start, recipe, queries, data.n_examples))
 
     def _start(self, start: Start) -> Model:
         if start.name not in self._starts:
@@ -157,30 +164,27 @@ class Models:
         key = digest_texts([json.dumps(recipe.settings(), sort_keys=True)])
         return Model(key, f"start {start.name}", None, None, lambda base, generated: recipe)
 
-    def _pool(self, recipe: Any) -> RowPool:
-        """The examples of a training, read once for each distinct choice of data."""
+    def _data(self, recipe: Any) -> _Data:
+        """What is trained on, read once for each distinct choice of data."""
         key = json.dumps(recipe.data.model_dump(mode="json"), sort_keys=True)
         if key not in self._pools:
-            self._pools[key] = read_data(recipe.data)
+            pool = read_data(recipe.data)
+            found = {text_id(p.text): p._replace(doc_id=text_id(p.text)) for p in pool.passages}
+            n = sum(map(len, pool.questions.values()))
+            self._pools[key] = _Data(digest_texts([json.dumps(digests(pool))]), n, found)
         return self._pools[key]
 
-    def _queries(self, pool: RowPool, languages: Sequence[str]) -> str:
-        """Note what is to be generated for a pool, and give its key."""
+    def _queries(self, data: _Data, languages: Sequence[str]) -> str:
+        """Note what is to be generated for the passages of a training, and give its key."""
         settings = self._study.queries
         generator = self._generator(settings.generator)
         wanted = list(settings.languages or languages)
         if not wanted:
             wanted = [lang for lang in self._asked_in if lang != "en" and lang in generator.languages]
         check_languages(generator, wanted)
-        found = {text_id(p.text): p._replace(doc_id=text_id(p.text)) for p in pool.passages}
-        key = digest_texts(
-            [
-                json.dumps(dict(generator.signature), sort_keys=True),
-                json.dumps([wanted, settings.per_language, settings.seed]),
-                *found,
-            ]
-        )
-        self.written[key] = Written(list(found.values()), settings, wanted)
+        asked = json.dumps([wanted, settings.per_language, settings.seed])
+        key = digest_texts([json.dumps(dict(generator.signature), sort_keys=True), asked, data.digest])
+        self.written[key] = Written(list(data.passages.values()), settings, wanted)
         return key
 
     def generate(self, key: str, folder: Path) -> Path:
