@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,8 @@ from babelweave.recipe import data_path
 from babelweave.study.models import Model, Models, Say, encoder_of
 from babelweave.study.recipe import Arm, Study, Weave
 from babelweave.study.shifts import Conditions, Posed, read_conditions
+
+logger = logging.getLogger(__name__)
 
 _SAMPLE = 32
 """Texts of a role that are encoded to measure a pace."""
@@ -142,7 +145,7 @@ class StudyPlan:
         return float(_BACKWARD * n_steps * optimisation.batch_size * per_example)
 
 
-def plan_study(study: Study, say: Say) -> StudyPlan:
+def plan_study(study: Study, say: Say = logger.info) -> StudyPlan:
     """Read all data and resolve every training; nothing is written.
 
     Args:

@@ -11,6 +11,7 @@ What a finished study holds is told by `study.results`.
 
 from __future__ import annotations
 
+import logging
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -34,9 +35,16 @@ from babelweave.study.results import KIND, write_study
 from babelweave.study.shifts import Condition
 from babelweave.weave.stream import weave_vectors
 
+logger = logging.getLogger(__name__)
+
 
 def run_study(
-    plan: StudyPlan, folder: Path, *, overwrite: bool = False, say: Say, progress: Progress | None = None
+    plan: StudyPlan,
+    folder: Path,
+    *,
+    overwrite: bool = False,
+    say: Say = logger.info,
+    progress: Progress | None = None,
 ) -> None:
     """Train, encode, measure, and write what was found; killed, the same call goes on.
 
