@@ -119,7 +119,14 @@ def test_the_page_and_the_costs(cli: Cli, finished: Path, tmp_path: Path) -> Non
     )
     page = (finished / "report.html").read_text(encoding="utf-8")
     assert "babelweave study" in page
-    for words in ("What training costs", "worst language", "gain over plain", "swapped 3", "start+woven"):
+    for words in (
+        "What training costs",
+        "drop from clean",
+        "worst language",
+        "gain over plain",
+        "swapped 3",
+        "start+woven",
+    ):
         assert words in page
     code, out, err = cli("report", finished, "--out", tmp_path / "page.html")
     assert code == 0, err

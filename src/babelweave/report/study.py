@@ -110,6 +110,7 @@ def _figures(told: _Told, measure: str) -> Iterator[Block]:
         yield Figure(drawing, f"{measure} from the start {name}, with 95 % intervals. {_SHIFTED}")
     yield _arms(told, measure)
     yield _conditions(told, measure)
+    yield _drops(told, measure)
 
 
 def _arms(told: _Told, measure: str) -> Table:
@@ -154,6 +155,28 @@ def _conditions(told: _Told, measure: str) -> Table:
         (Column("arm"), *(Column(over, "percent") for over in columns)),
         rows,
         (PERCENT, *_untouched(told)),
+    )
+
+
+def _drops(told: _Told, measure: str) -> Table:
+    """What every condition costs every arm."""
+    measured = told.measured
+    columns = [over for over in measured.columns if over != CLEAN]
+    rows: tuple[tuple[Cell, ...], ...] = tuple(
+        (
+            row.label,
+            *(
+                measured.mean(row.label, CLEAN, measure) - measured.mean(row.label, over, measure)
+                for over in columns
+            ),
+        )
+        for row in measured.rows
+    )
+    return Table(
+        f"{measure}: drop from clean",
+        (Column("arm"), *(Column(over, "percent") for over in columns)),
+        rows,
+        ("In points; below 0 where a condition is easier, as other subsets or another benchmark may be.",),
     )
 
 

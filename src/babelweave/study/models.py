@@ -222,7 +222,8 @@ def train(model: Model, models: Models, folder: Path, *, progress: Progress | No
     """Train a model where it is not ready; killed, the same call goes on from its last checkpoint."""
     if model.recipe is None or model.is_ready(folder):
         return
-    generated = None if model.queries is None else str(models.generate(model.queries, folder).resolve())
+    folder = folder.resolve()  # a recipe's paths begin elsewhere
+    generated = None if model.queries is None else str(models.generate(model.queries, folder))
     base = "" if model.start is None else model.start.where(folder)
     model.recipe(base, generated).train(model.folder(folder), progress=progress)
 
