@@ -23,6 +23,7 @@ from babelweave.data.prepare import catalogue
 from babelweave.evaluate.measures import DEFAULT, KNOWN
 from babelweave.evaluate.token_recall import LIMITS
 from babelweave.shift.spec import open_perturbation
+from babelweave.study.recipe import Study
 
 REFERENCE = Path(__file__).parent / "reference"
 WIDTH = 100
@@ -109,10 +110,11 @@ def recipes_page() -> str:
     parts = [
         NOTE,
         "# Recipes\n",
-        "A recipe is a TOML file for `babelweave train`. Unknown keys and contradictions are refused, all at "
-        "once. `--set section.key=value` changes one value, `--dry-run` prints the recipe with every default "
-        "resolved, and a trained folder keeps that as `recipe.toml`. Relative paths begin at "
-        "`BABELWEAVE_DATA`, or at `--set data.root=FOLDER`.\n",
+        'A recipe is a TOML file for `babelweave train`, or of kind "study" for `babelweave study`. Unknown '
+        "keys and contradictions are refused, all at once. `--set section.key=value` changes one value, "
+        "`--dry-run` prints the recipe with every default resolved, and a trained folder keeps that as "
+        "`recipe.toml`. Relative paths begin at `BABELWEAVE_DATA`, or at `--set data.root=FOLDER`, of a "
+        "study `--set root=FOLDER`.\n",
         "## Sections that kinds share\n",
     ]
     written: set[Section] = set()
@@ -129,6 +131,17 @@ def recipes_page() -> str:
         for head, section in _sections(model):
             parts += _section(head, section) if section not in common else []
             parts += [_options()] if head == "[[adversaries]]" else []
+    parts += [
+        '## `kind = "study"`\n',
+        "Many models, woven in many ways, measured under many shifts, by `babelweave study`. `--profile` "
+        "chooses one of `[profiles.NAME]`. A `train` is a table of the sections of "
+        '`kind = "retriever"`.\n',
+        *_section("study", Study),
+    ]
+    told: set[Section] = set()
+    for head, section in _sections(Study):
+        parts += _section(head, section) if section not in told else []
+        told.add(section)
     return "\n".join(parts)
 
 
@@ -198,6 +211,8 @@ def _type(schema: Mapping[str, Any]) -> str:
         return ", ".join(f"`{json.dumps(value)}`" for value in schema.get("enum", [schema.get("const")]))
     if schema["type"] == "array":
         return f"list of {_type(schema['items'])}" if "items" in schema else "list"
+    if schema["type"] == "object" and schema.get("additionalProperties") is True:
+        return "table"
     if schema["type"] == "object":
         return f"table of {_type(schema['additionalProperties'])}"
     name = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false"}

@@ -91,6 +91,9 @@ if TYPE_CHECKING:
     from babelweave.search.search import find_passages as find_passages
     from babelweave.shift.perturb import perturb_queries as perturb_queries
     from babelweave.shift.spec import open_perturbation as open_perturbation
+    from babelweave.study.cells import plan_study as plan_study
+    from babelweave.study.recipe import load_study as load_study
+    from babelweave.study.run import run_study as run_study
     from babelweave.train.export import export_model as export_model
     from babelweave.train.saved import save_model as save_model
     from babelweave.weave.fusers.spec import open_fuser as open_fuser
@@ -163,6 +166,7 @@ _HOME = {
     "generate_queries": "generate.run",
     "inspect_queries": "generate.inspect",
     "load_recipe": "recipe",
+    "load_study": "study.recipe",
     "open_bm25": "index.bm25",
     "open_encoder": "encode.spec",
     "open_fuser": "weave.fusers.spec",
@@ -173,11 +177,13 @@ _HOME = {
     "open_task": "evaluate.scorecard",
     "perturb_queries": "shift.perturb",
     "plan_generation": "generate.run",
+    "plan_study": "study.cells",
     "read_parallel": "data.parallel.read",
     "read_qrels": "data.trec",
     "read_relevance": "data.relevance",
     "read_run": "data.trec",
     "reciprocal_rank_fusion": "search.hybrid",
+    "run_study": "study.run",
     "save_model": "train.saved",
     "score_run": "evaluate.scorecard",
     "token_recall": "evaluate.token_recall",

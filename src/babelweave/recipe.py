@@ -17,7 +17,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -27,9 +27,13 @@ from babelweave.errors import UsageError, nearest
 
 KIND = "training"
 """Registry kind of what `kind` names."""
+STUDY = "study"
+"""`kind` of a recipe that trains and measures many models, which `babelweave study` reads."""
 PACKAGED = files("babelweave") / "recipes"
 """Recipes that come with the installation and are opened by their bare name."""
 ROOT = "BABELWEAVE_DATA"
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 class Strict(BaseModel):
@@ -101,6 +105,17 @@ class Recipe(Strict, ABC):
         return {key: value for key, value in flat.items() if key != "data.root"}
 
 
+class Source(NamedTuple):
+    """A recipe as it was written, with what is changed in it."""
+
+    name: str
+    text: str
+    data: dict[str, Any]
+    """The tables; `override` changes them."""
+    overridden: list[str]
+    """Dotted keys that `--set` gave."""
+
+
 def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read and check a recipe.
 
@@ -112,28 +127,49 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
             its line, and the nearest known key where one is mistyped.
         MissingExtraError: the kind needs a library that is not installed.
     """
+    found = read_source(source, overrides)
+    kind = found.data.get("kind")
+    if kind == STUDY:
+        raise UsageError(f"{found.name}: a study; run it with: babelweave study {found.name}")
+    if not isinstance(kind, str):
+        raise UsageError(f"{found.name}: kind is missing; {nearest('', registry.names(KIND))}")
+    model: type[Recipe] = registry.load(KIND, kind)
+    return checked(model, found)
+
+
+def read_source(source: str | Path, overrides: Sequence[str] = ()) -> Source:
+    """The tables of a recipe, not yet checked; arguments as `load_recipe`.
+
+    Raises:
+        UsageError: no such recipe, not TOML, or an override that is not section.key=value.
+    """
     name, text = _read(source)
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{name}: not TOML ({error})") from error
-    given = [_override(data, item) for item in overrides]
-    kind = data.get("kind")
-    if not isinstance(kind, str):
-        raise UsageError(f"{name}: kind is missing; {nearest('', registry.names(KIND))}")
-    model: type[Recipe] = registry.load(KIND, kind)
+    return Source(name, text, data, [override(data, item) for item in overrides])
+
+
+def checked(model: type[ModelT], source: Source) -> ModelT:
+    """The tables as a model.
+
+    Raises:
+        UsageError: faults, told as by `load_recipe`.
+    """
+    name, text, data, overridden = source
     try:
         return model.model_validate_json(json.dumps(data, allow_nan=False))
     except (TypeError, ValueError) as error:
         if not isinstance(error, ValidationError):  # a date, or a number without end
             raise UsageError(f"{name}: {error}; numbers, texts, lists and tables are known") from error
-        faults = [_fault(fault, model, text, given) for fault in error.errors(include_url=False)]
+        faults = [_fault(fault, model, text, overridden) for fault in error.errors(include_url=False)]
         listed = "\n".join(f"  {fault}" for fault in faults)
         raise UsageError(f"{name}: {len(faults)} fault{'s'[: len(faults) > 1]}\n{listed}") from None
 
 
-def dump_recipe(recipe: Recipe) -> str:
-    """The recipe with every default resolved, as TOML that `load_recipe` reads back to an equal one."""
+def dump_recipe(recipe: BaseModel) -> str:
+    """The recipe with every default resolved, as TOML that reads back to an equal one."""
     return "\n".join(_toml(recipe.model_dump(mode="json", exclude_none=True), ())).lstrip("\n") + "\n"
 
 
@@ -168,7 +204,7 @@ def _read(source: str | Path) -> tuple[str, str]:
         raise UsageError(f"{path}: no recipe can be read here ({error})") from error
 
 
-def _override(data: dict[str, Any], item: str) -> str:
+def override(data: dict[str, Any], item: str) -> str:
     """Set one `section.key=value` in place; gives back the dotted key."""
     dotted, equals, text = item.partition("=")
     *tables, key = dotted.strip().split(".")

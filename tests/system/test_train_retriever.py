@@ -103,7 +103,7 @@ def test_the_architectures_of_the_recipes_learn_and_reopen_everywhere(tmp_path: 
     assert found[0] > 3.5  # of 48 candidates: log 48 is 3.87
     assert found[-1] < 0.7 * found[0]
 
-    encoder = open_encoder(str(tmp_path / "model"))
+    encoder = open_encoder(f"{tmp_path / 'model'}?precision=float32")
     signature = encoder.signature
     assert (signature.pooling, signature.similarity, signature.normalised) == ("cls", "dot", False)
     assert (signature.max_tokens_query, signature.max_tokens_passage) == (12, 24)

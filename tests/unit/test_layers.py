@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 AGAINST = [
     ("encode/checks.py", "babelweave.generate.terms", "Stages build on the stages before them"),
     ("errors.py", "babelweave.cli.console", "Stages build on the stages before them"),
+    ("study/summary.py", "babelweave.study.run", "A study's arithmetic"),
     ("evaluate/compare.py", "babelweave.evaluate.results", "Benchmarks use the arithmetic"),
 ]
 

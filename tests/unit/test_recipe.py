@@ -201,10 +201,18 @@ def test_a_place_without_a_recipe(tmp_path: Path) -> None:
         load_recipe("nothing-like-it")
 
 
-@pytest.mark.parametrize("name", sorted(Path(file.name).stem for file in PACKAGED.iterdir()))
+STUDIES = {"robustness"}
+
+
+@pytest.mark.parametrize("name", sorted({Path(file.name).stem for file in PACKAGED.iterdir()} - STUDIES))
 def test_packaged_recipes_open_by_name_and_read_back(write: Any, name: str) -> None:
     recipe = load_recipe(name)
     assert load_recipe(write(dump_recipe(recipe))) == recipe
+
+
+def test_a_study_is_not_trained() -> None:
+    with pytest.raises(UsageError, match="babelweave study robustness"):
+        load_recipe("robustness")
 
 
 def test_where_sources_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from babelweave.errors import UsageError
+from babelweave.shift.spec import open_perturbation
 from babelweave.train.adversaries.consistency import Consistency
 from babelweave.train.adversaries.language_confusion import LanguageConfusion
 from babelweave.train.adversaries.output_space import OutputSpace
 from babelweave.train.adversaries.worst_mixture import WorstMixture
-from babelweave.train.variants import change_characters, check_source, code_switching
 from tiny_adversaries import woven_surface
 
 B, G, D, QUERIES = 3, 2, 4, 5
@@ -223,33 +223,28 @@ def test_a_trained_classifier_is_confused() -> None:
 
 
 class TestVariants:
-    def test_characters(self) -> None:
-        text = "Welche Stadt ist die Hauptstadt von Österreich? 東京 12"
-        seen = {change_characters(text, "de", seed, p=0.3) for seed in range(20)}
-        assert len(seen) > 10
-        assert text not in {t for t in seen if len(t) != len(text)}
-        assert change_characters(text, "de", 3, p=0.3) == change_characters(text, "de", 3, p=0.3)
-        for found in seen:
-            assert abs(len(found) - len(text)) <= 6
-            assert found.endswith("東京 12")
-        assert change_characters("a b 12", "en", 0, p=1.0) == "a b 12"
+    def test_perturbations_make_them(self) -> None:
+        source = Consistency(variants="truncate?end=head", n=2, severity=3).source()
+        assert (source.n, source.severity) == (2, 3)
+        assert source.perturbation is not None
+        own = open_perturbation("truncate?end=head")
+        text = "Welche Stadt ist die Hauptstadt von Österreich?"
+        assert source.perturbation.perturb(text, "de", 3, 1) == own.perturb(text, "de", 3, 1) != text
 
-    def test_code_switching_is_the_lexicon_s(self) -> None:
-        switch = code_switching(None, ["de", "es"], p=1.0)
-        text = "which river flows through the city"
-        found = {switch(text, "en", seed) for seed in range(5)}
-        assert all(variant != text for variant in found)
-        assert switch(text, "en", 1) == switch(text, "en", 1)
-        assert switch("x", "am", 1) == "x"
-        with pytest.raises(UsageError, match="no language 'am'"):
-            code_switching(None, ["am"], p=1.0)
+    def test_generated_queries_are_none(self) -> None:
+        assert Consistency(variants="generated").source().perturbation is None
 
-    def test_sources_are_checked(self) -> None:
-        with pytest.raises(UsageError, match="did you mean 'characters'"):
-            check_source("character", ())
-        for name, languages in (("code_switch", ()), ("characters", ("de",))):
-            with pytest.raises(UsageError, match="belong together"):
-                check_source(name, languages)
+    @pytest.mark.parametrize(
+        ("spec", "told"),
+        [
+            ("keybord", "did you mean 'keyboard'"),
+            ("generate", "did you mean 'generated'"),
+            ("truncate?ends=head", "did you mean 'end'"),
+        ],
+    )
+    def test_sources_are_checked(self, spec: str, told: str) -> None:
+        with pytest.raises(UsageError, match=told):
+            Consistency(variants=spec)
 
 
 def test_options_out_of_range() -> None:

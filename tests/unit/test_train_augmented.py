@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -106,13 +107,23 @@ def test_labels_are_cut_as_they_were_packed(b: int, g: int, woven: int, slots: i
         assert torch.equal(cut.slots.present, torch.from_numpy(packed.reshape(-1, slots) >= 0))
 
 
+class Told:
+    """A perturbation that says what it was asked."""
+
+    signature: Mapping[str, Any] = {"name": "told"}
+    languages = frozenset({"en"})
+
+    def perturb(self, text: str, lang: str, severity: int, seed: int) -> str:
+        return f"{lang} {severity} {text} {seed}"
+
+
 def test_variants_come_from_their_sources() -> None:
     pool = pool_of_two()
     own = {0: {"de": ["eins"], "es": ["uno"]}}
     extras = Extras(
         pool,
         Layout(2, variants=(2, 1)),
-        sources=[Source(None, 2), Source(lambda text, lang, seed: f"{lang} {text} {seed}", 1)],
+        sources=[Source(None, 2), Source(Told(), 1, severity=4)],
         queries=own,
         seed=0,
     )
@@ -120,8 +131,8 @@ def test_variants_come_from_their_sources() -> None:
     assert set(extra.columns["variant_1"][:2]) <= {"eins", "uno"}
     assert extra.columns["variant_1"][2:] == ["question 1"] * 2  # its passage has none
     assert [text.rsplit(" ", 1)[0] for text in extra.columns["variant_2"]] == [
-        "en question 0",
-        "en question 1",
+        "en 4 question 0",
+        "en 4 question 1",
     ]
     assert extra.languages.shape == (2, 3)
     assert extra.slots is None

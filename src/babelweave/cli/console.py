@@ -6,6 +6,7 @@ import io
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -72,3 +73,33 @@ def progress(items: Iterable[T], label: str, total: int | None = None) -> Iterat
     from rich.progress import track
 
     yield from track(items, description=label, total=total, console=Console(stderr=True), transient=True)
+
+
+class Live:
+    """Progress of a training on stderr: one line on a terminal, a new one twice a minute elsewhere."""
+
+    def __init__(self) -> None:
+        self._live = sys.stderr.isatty()
+        self._next = time.monotonic()
+
+    def __call__(self, status: Any) -> None:
+        now = time.monotonic()
+        at_end = status.step == status.n_steps
+        if now < self._next and not at_end:
+            return
+        self._next = now + (0.2 if self._live else 30)
+        line = (
+            f"step {status.step:,}/{status.n_steps:,}  loss {status.loss:.4f}  "
+            f"{status.examples_per_second:,.1f} examples/s  {_duration(status.seconds_left)} left"
+        )
+        if self._live:
+            sys.stderr.write(f"\r\x1b[2K{line}" + "\n" * at_end)
+            sys.stderr.flush()
+        else:
+            say(line)
+
+
+def _duration(seconds: float) -> str:
+    hours, rest = divmod(round(seconds), 3600)
+    minutes, seconds = divmod(rest, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds:02} s"

@@ -27,6 +27,7 @@ from babelweave.cli import (
     inspect,
     report,
     search,
+    study,
     train,
     tune,
     weave,
@@ -76,6 +77,7 @@ app.command("compare")(compare.run)
 app.add_typer(benchmark.app, name="benchmark")
 app.command("train")(train.run)
 app.command("ablate")(ablate.run)
+app.command("study")(study.run)
 app.command("export")(export.run)
 app.command("convert")(convert.run)
 app.command("report")(report.run)

@@ -15,11 +15,12 @@ from babelweave.errors import UsageError
 
 if TYPE_CHECKING:
     from babelweave.report.ablation import AblationReport
+    from babelweave.report.study import StudyReport
     from babelweave.report.tuning import TuningReport
 
 
 def run(
-    folder: Annotated[Path, typer.Argument(help="Folder written by benchmark, tune or ablate.")],
+    folder: Annotated[Path, typer.Argument(help="Folder written by benchmark, tune, ablate or study.")],
     out: Annotated[Path, typer.Option("--out", help="HTML file to write.")],
     baseline: Annotated[
         Path | None,
@@ -38,18 +39,18 @@ def run(
     from babelweave.report.ablation import read_ablation
     from babelweave.report.benchmark import read_result, result_sections
     from babelweave.report.page import check_target, write_page
+    from babelweave.report.study import read_report
     from babelweave.report.tuning import read_tuning
 
     check_target(out, overwrite=overwrite)
-    told: dict[str, Callable[[Path], TuningReport | AblationReport]] = {
+    told: dict[str, Callable[[Path], TuningReport | AblationReport | StudyReport]] = {
         "tuning.json": read_tuning,
         "ablation.json": read_ablation,
+        "costs.json": read_report,
     }
     if read := next((told[name] for name in told if (folder / name).is_file()), None):
         if baseline is not None:
-            raise UsageError(
-                "--baseline goes with a benchmark folder; others are compared with plain passages already"
-            )
+            raise UsageError("--baseline goes with a benchmark folder; others hold their comparisons already")
         page = read(folder)
         signature, sections = page.signature, list(page.sections)
     else:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
-import time
 from typing import Annotated, Any
 
 import typer
 
-from babelweave.cli.console import DryRun, Json, Out, Overwrite, emit, say
+from babelweave.cli.console import DryRun, Json, Live, Out, Overwrite, emit, say
 
 
 def run(
@@ -52,7 +50,7 @@ def run(
             ),
         )
         return
-    trained = found.train(out, overwrite=overwrite, progress=_Live())
+    trained = found.train(out, overwrite=overwrite, progress=Live())
     if int(os.environ.get("RANK", 0)) > 0:  # torchrun: the first process speaks
         return
     best = "" if trained.best is None else f", best at step {trained.best_step} ({trained.best:.4f} on dev)"
@@ -69,33 +67,3 @@ def run(
         counts = (f"  {what}: {n:,}" for what, n in trained.manifest.counts.items())
         text = "\n".join([f"{out}: {trained.manifest.kind}", *counts])
     emit(result, as_json=as_json, text=lambda: text)
-
-
-class _Live:
-    """Progress on stderr: one line rewritten on a terminal, a new one twice a minute elsewhere."""
-
-    def __init__(self) -> None:
-        self._live = sys.stderr.isatty()
-        self._next = time.monotonic()
-
-    def __call__(self, status: Any) -> None:
-        now = time.monotonic()
-        at_end = status.step == status.n_steps
-        if now < self._next and not at_end:
-            return
-        self._next = now + (0.2 if self._live else 30)
-        line = (
-            f"step {status.step:,}/{status.n_steps:,}  loss {status.loss:.4f}  "
-            f"{status.examples_per_second:,.1f} examples/s  {_duration(status.seconds_left)} left"
-        )
-        if self._live:
-            sys.stderr.write(f"\r\x1b[2K{line}" + "\n" * at_end)
-            sys.stderr.flush()
-        else:
-            say(line)
-
-
-def _duration(seconds: float) -> str:
-    hours, rest = divmod(round(seconds), 3600)
-    minutes, seconds = divmod(rest, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds:02} s"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from babelweave import registry
 from babelweave.protocols import Perturbation
 from babelweave.spec import parse_spec, read_options
@@ -15,7 +17,23 @@ def open_perturbation(spec: str) -> Perturbation:
         DataError: a table or lexicon that is missing or broken.
         MissingExtraError: it needs an extra that is not installed.
     """
+    made, options = _read(spec)
+    perturbation: Perturbation = made(**options)
+    return perturbation
+
+
+def check_perturbation(spec: str) -> None:
+    """Refuse a SPEC that names no perturbation or option; no table or lexicon is read.
+
+    Raises:
+        UsageError: malformed, or an unknown name or option.
+        MissingExtraError: as `open_perturbation`.
+    """
+    _read(spec)
+
+
+def _read(spec: str) -> tuple[Any, dict[str, Any]]:
+    """The class a SPEC names, and the options it gives."""
     name, given = parse_spec(spec)
     made = registry.load("perturbation", name)
-    perturbation: Perturbation = made(**read_options(given, made, name, "perturbation"))
-    return perturbation
+    return made, read_options(given, made, name, "perturbation")

@@ -25,9 +25,8 @@ from babelweave.errors import UsageError
 from babelweave.train.adversaries.embeddings import WordEmbeddings, untouched
 from babelweave.train.adversaries.spec import Entry
 from babelweave.train.adversaries.surface import Generated, Surface
-from babelweave.train.augmented import Labels, Layout
+from babelweave.train.augmented import GENERATED, Labels, Layout
 from babelweave.train.losses import ContrastiveLoss
-from babelweave.train.variants import GENERATED
 from babelweave.train.weaving import Weaver
 
 CONTRASTIVE = "contrastive"

@@ -20,10 +20,13 @@ from torch import Tensor
 from babelweave.data.squad import text_id
 from babelweave.errors import DataError, UsageError
 from babelweave.generate.queries import GeneratedQueries
+from babelweave.protocols import Perturbation
 from babelweave.records import Int64
 from babelweave.train.rows import RowPool
 from babelweave.train.sections import Weaving
-from babelweave.train.variants import Variant
+
+GENERATED = "generated"
+"""Variants of questions that are generated queries of their passages, not perturbations."""
 
 Queries = Mapping[int, Mapping[str, Sequence[str]]]
 """Row of a passage in the pool -> language -> its generated queries, best first."""
@@ -139,10 +142,12 @@ class GeneratedDraw:
 class Source(NamedTuple):
     """Where variants of questions come from."""
 
-    make: Variant | None
+    perturbation: Perturbation | None
     """None takes generated queries of the positive."""
     n: int
     """Variants of a question."""
+    severity: int = 1
+    """Of the perturbation."""
 
 
 class Extra(NamedTuple):
@@ -208,8 +213,8 @@ class Extras:
     def _variant(self, source: Source, row: int, positive: int, seeds: tuple[int, ...]) -> str:
         seed = int(np.random.SeedSequence(seeds).generate_state(1)[0])
         query = self._questions[row]
-        if source.make is not None:
-            return source.make(query.text, query.lang, seed)
+        if source.perturbation is not None:
+            return source.perturbation.perturb(query.text, query.lang, source.severity, seed)
         texts = self._queries.get(positive) or [query.text]
         return texts[seed % len(texts)]
 

@@ -19,15 +19,16 @@ from babelweave.encode.tokens import PaddedReader
 from babelweave.encode.transformer import TransformerEncoder
 from babelweave.errors import DataError, UsageError
 from babelweave.generate.queries import GeneratedQueries
+from babelweave.protocols import Perturbation
 from babelweave.recipe import Progress, Recipe, Trained, TrainingPlan, data_path, dump_recipe
 from babelweave.records import Role
 from babelweave.train.adversarial import AdversarialLoss, FollowStep, asks_for_variants, check_together
 from babelweave.train.adversaries.spec import AdversarySection, open_entries
 from babelweave.train.augmented import (
+    GENERATED,
     Extras,
     GeneratedDraw,
     Layout,
-    Source,
     check_per_step,
     read_generated,
 )
@@ -45,7 +46,6 @@ from babelweave.train.sections import CardText, Data, DevData, Loss, Model, Nega
 from babelweave.train.settings import Batches, Lora, Optimisation
 from babelweave.train.sources import digests, read_data, training_data
 from babelweave.train.trainers import EncoderTrainer, arguments
-from babelweave.train.variants import GENERATED
 from babelweave.train.weaving import Weaver
 
 logger = logging.getLogger(__name__)
@@ -173,7 +173,11 @@ class Retriever(Recipe):
             per_passage=self.weaving.per_step if self.weaving and n_woven else 0,
             variants=tuple(adversary.n for adversary in asking),
         )
-        sources = [Source(adversary.source(), adversary.n) for adversary in asking]
+        sources = [adversary.source() for adversary in asking]
+        for number, source in enumerate(sources, 1):
+            if source.perturbation is not None:
+                inputs[f"variants_{number}"] = digest_texts([json.dumps(dict(source.perturbation.signature))])
+                counts |= _count_unclaimed(pool, source.perturbation)
         seed = self.optimisation.seed
         extras = Extras(pool, layout, generated=draw, sources=sources, queries=queries, seed=seed)
         return extras, counts, inputs
@@ -311,6 +315,14 @@ def _count_truncated(pool: RowPool, encoder: TransformerEncoder) -> dict[str, in
                 "%d of %d %s texts sampled are cut at %d tokens", n_truncated, len(texts), role, limit
             )
     return counts
+
+
+def _count_unclaimed(pool: RowPool, perturbation: Perturbation) -> dict[str, int]:
+    """Questions that are their own variants, as the perturbation does not know their language."""
+    langs = [q.query.lang for listed in pool.questions.values() for q in listed]
+    n = sum(lang not in perturbation.languages for lang in langs)
+    name = perturbation.signature["name"]
+    return {f"variants: questions in languages {name} does not claim": n} if n else {}
 
 
 def _tokens_per_example(collator: GroupCollator, batch_size: int, seed: int) -> float:

@@ -107,24 +107,38 @@ class Weaving:
         return lambda _: queries
 
 
+def distinct_passages(subsets: Sequence[Subset]) -> list[Passage]:
+    """Those of all subsets, each once, in the order they come."""
+    return list(dict.fromkeys(p for s in subsets for p in s.passages))
+
+
 class EncodedTasks:
     """The distinct passages and questions of some subsets, each encoded once.
 
+    Args:
+        known: passages whose vectors are at hand, those of the subsets among them, and these vectors.
     Attributes:
         passages: in the order of their vectors.
         vectors: float32 (n, d) of the passages.
         counts: truncated texts.
     """
 
-    def __init__(self, subsets: Sequence[Subset], encoder: Encoder, watch: Stopwatch) -> None:
-        self.passages = list(dict.fromkeys(p for s in subsets for p in s.passages))
+    def __init__(
+        self,
+        subsets: Sequence[Subset],
+        encoder: Encoder,
+        watch: Stopwatch,
+        known: tuple[Sequence[Passage], Float32] | None = None,
+    ) -> None:
+        self.passages = list(known[0]) if known else distinct_passages(subsets)
         self.cosine = encoder.signature.by_cosine
         self.counts: dict[str, int] = {}
         questions = list(dict.fromkeys(q.text for s in subsets for q in s.queries))
         self._passages = {p: i for i, p in enumerate(self.passages)}
         self._questions = {q: i for i, q in enumerate(questions)}
         with watch.stage("encode passages"):
-            self.vectors = self._encode(encoder, [p.content for p in self.passages], "passage")
+            texts = [p.content for p in self.passages]
+            self.vectors = known[1] if known else self._encode(encoder, texts, "passage")
         with watch.stage("encode questions"):
             self._question_vectors = self._encode(encoder, questions, "query")
 

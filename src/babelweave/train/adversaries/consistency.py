@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from babelweave import registry
+from babelweave.errors import UsageError, nearest
+from babelweave.shift.spec import check_perturbation, open_perturbation
 from babelweave.train.adversaries.steps import check_range, divergence
 from babelweave.train.adversaries.surface import Surface
-from babelweave.train.variants import (
-    GENERATED,
-    Variant,
-    change_characters,
-    check_source,
-    code_switching,
-    registered,
-)
+from babelweave.train.augmented import GENERATED, Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,53 +30,47 @@ class Consistency:
     contrast goes both ways too (`loss.symmetric`), half of the loss each, with 40 variants of a question.
 
     Args:
-        variants: where they come from: "characters", "code_switch", "generated", or a SPEC of a
-            registered perturbation.
+        variants: where they come from: "generated", or the SPEC of a perturbation, such as "transpose" or
+            "code_switch?to=de,es". Keyboard slips are the nearest to Self-Teaching's; questions in
+            languages it does not claim are their own variants.
         n: variants of a question, from 1.
         back: part of the direction from passages to questions, from 0 to 1.
-        p: of a word to be changed, for characters and code switching, above 0 to 1. Ours.
-        severity: of a registered perturbation, from 1 to 5.
-        languages: that code switching takes words from.
-        lexicon: its file; the packaged or found one by default.
+        severity: of the perturbation, from 1 to 5. Ours.
     Raises:
         UsageError: an option out of range, or unknown variants.
     Cost: n passes of the encoder over the questions, forward and back.
     """
 
-    variants: str = "characters"
+    variants: str = "keyboard"
     n: int = 1
     back: float = 0.0
-    p: float = 0.2
     severity: int = 1
-    languages: tuple[str, ...] = ()
-    lexicon: str | None = None
     name: ClassVar[str] = "consistency"
 
     def __post_init__(self) -> None:
         check_range(self.name, "n", self.n, 1, 1000)
         check_range(self.name, "back", self.back, 0, 1)
-        check_range(self.name, "p", self.p, 0, 1, above=True)
         check_range(self.name, "severity", self.severity, 1, 5)
-        check_source(self.variants, self.languages)
+        if self.variants != GENERATED:
+            name, known = self.variants.partition("?")[0], registry.names("perturbation")
+            if name not in known:
+                raise UsageError(
+                    f"adversary {self.name}: no variants {name!r}; {nearest(name, [GENERATED, *known])}"
+                )
+            check_perturbation(self.variants)
 
     @property
     def settings(self) -> Mapping[str, Any]:
         return {"name": self.name, **asdict(self)}
 
-    def source(self) -> Variant | None:
-        """What makes the variants; None for generated queries, which belong to passages.
+    def source(self) -> Source:
+        """What makes the variants.
 
         Raises:
-            UsageError: a language the lexicon lacks, or an option the perturbation does not take.
-            DataError: no lexicon can be read.
+            UsageError, DataError, MissingExtraError: as `open_perturbation`.
         """
-        if self.variants == GENERATED:
-            return None
-        if self.variants == "characters":
-            return partial(change_characters, p=self.p)
-        if self.variants == "code_switch":
-            return code_switching(self.lexicon, self.languages, p=self.p)
-        return registered(self.variants, severity=self.severity)
+        made = None if self.variants == GENERATED else open_perturbation(self.variants)
+        return Source(made, self.n, self.severity)
 
     def loss(self, surface: Surface) -> Tensor:
         assert surface.variants is not None

@@ -1,0 +1,1 @@
+"""Studies: many models, woven in many ways, measured under many shifts."""

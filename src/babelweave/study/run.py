@@ -1,0 +1,177 @@
+"""Run a study so that it can be killed: what has a file is not computed again.
+
+    plan.json          the recipe and digests of what it reads, while the study is unfinished
+    generated/         queries written for trainings and for pools
+    models/KEY/        trained models, with their logs
+    vectors/KEY.npy    passage vectors of a model, plain or woven, while the study is unfinished
+    cells/KEY.parquet  scores of a cell, while the study is unfinished
+
+What a finished study holds is told by `study.results`.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+
+from babelweave.artifact import Claim, digest_texts, write_aside
+from babelweave.evaluate.benchmarks.rankers import EncodedTasks, Stopwatch, Weaving
+from babelweave.evaluate.measures import evaluate
+from babelweave.evaluate.results import write_per_query
+from babelweave.generate.queries import GeneratedQueries
+from babelweave.protocols import Encoder
+from babelweave.recipe import Progress
+from babelweave.records import Float32, Scores
+from babelweave.study.cells import Cell, StudyPlan, cell_file, duration
+from babelweave.study.models import GENERATED, LENGTH, Say, encoder_of, train, write_generated
+from babelweave.study.results import KIND, write_study
+from babelweave.study.shifts import Condition
+from babelweave.weave.stream import weave_vectors
+
+logger = logging.getLogger(__name__)
+
+
+def run_study(
+    plan: StudyPlan,
+    folder: Path,
+    *,
+    overwrite: bool = False,
+    say: Say = logger.info,
+    progress: Progress | None = None,
+) -> None:
+    """Train, encode, measure, and write what was found; killed, the same call goes on.
+
+    Args:
+        say: gets the work that is left, and a line for each model.
+        progress: told of every training step.
+    Raises:
+        UsageError: the folder holds a finished study, one of another recipe or of other data, or
+            something else.
+    Cost: memory for the vectors of all pools, 4 d bytes a passage, twice as much where they are woven.
+    """
+    claim = Claim(folder, KIND, plan.settings, overwrite=overwrite)
+    pace, began = plan.pace(folder), time.monotonic()
+    asked = plan.work(folder, pace)
+    say(f"{'going on: ' if claim.resumed else ''}{asked.told()}")
+    bench = _Bench(plan, folder, say)
+    by_model = [list(cells) for _, cells in groupby(_ordered(plan.cells), lambda cell: cell.model.key)]
+    for number, cells in enumerate(by_model, 1):
+        missing = {c.key: c for c in cells if not cell_file(folder, c).is_file()}
+        if missing:
+            say(f"model {number} of {len(by_model)}: {cells[0].model.label}")
+            for model in cells[0].model.lineage():
+                train(model, plan.models, folder, progress=progress)
+            bench.measure(list(missing.values()))
+            left, spent = plan.work(folder, pace).seconds, time.monotonic() - began
+            if left and asked.seconds > left:  # the pace so far, instead of the one measured beforehand
+                rest = left * spent / (asked.seconds - left)
+                say(f"  {duration(spent)} so far, about {duration(rest)} left")
+    write_study(folder, plan, claim)
+    for done in ("cells", "vectors"):
+        shutil.rmtree(folder / done, ignore_errors=True)
+
+
+def _ordered(cells: Sequence[Cell]) -> list[Cell]:
+    """Cells of a model together, models in the order they come."""
+    place = {key: i for i, key in enumerate(dict.fromkeys(cell.model.key for cell in cells))}
+    return sorted(cells, key=lambda cell: place[cell.model.key])
+
+
+class _Bench:
+    """Measures cells; vectors of passages and queries of pools are made once and kept on disk."""
+
+    def __init__(self, plan: StudyPlan, folder: Path, say: Say) -> None:
+        self._plan, self._folder, self._say = plan, folder, say
+        self._weavings: dict[str, Weaving] = {}
+
+    def measure(self, cells: Sequence[Cell]) -> None:
+        """Score cells of one model, each into its file."""
+        model = cells[0].model
+        encoder = encoder_of(model, self._plan.study, self._folder)
+        plain = self._kept([model.key], lambda: self._encode(encoder, model.label))
+        rows: dict[str | None, Float32] = {None: plain[:, None]}
+        known = (self._plan.conditions.passages, plain)
+
+        def asked(cell: Cell) -> tuple[Condition, int]:
+            return cell.posed.condition, cell.seed
+
+        for _, group in groupby(sorted(cells, key=asked), asked):
+            together = list(group)
+            posed, seed = together[0].posed, together[0].seed
+            tasks = posed.at(seed)
+            encoded = EncodedTasks(tasks.subsets, encoder, Stopwatch(), known)
+            for cell in together:
+                name = cell.arm.weave.name if cell.arm.weave else None
+                if name is not None and name not in rows:
+                    rows[name] = self._woven(name, model.key, plain, encoder)
+                found: dict[str, dict[str, Scores]] = {m: {} for m in self._plan.study.measures}
+                for subset in tasks.subsets:
+                    run = encoded.rank(subset, rows[name], self._plan.study.depth)
+                    for scores in evaluate(subset.qrels, run, self._plan.study.measures):
+                        found[scores.measure][subset.name] = scores
+                write_per_query(cell_file(self._folder, cell), found)
+
+    def _encode(self, encoder: Encoder, label: str) -> Float32:
+        passages = self._plan.conditions.passages
+        vectors, n_truncated = encoder.encode([p.content for p in passages], "passage")
+        if n_truncated:
+            self._say(
+                f"  {label}: {n_truncated:,} of {len(passages):,} passages are cut at the encoder's limit"
+            )
+        return vectors
+
+    def _woven(self, name: str, key: str, plain: Float32, encoder: Encoder) -> Float32:
+        """float32 (n, v, d): the rows of an index woven in one of the ways."""
+        weaving = self._weaving(name)
+
+        def weave() -> Float32:
+            doc_ids = [p.doc_id for p in self._plan.conditions.passages]
+            lookup = weaving.lookup(self._plan.conditions.passages)
+            found = weave_vectors(
+                plain,
+                doc_ids,
+                lookup,
+                encoder,
+                weaving.fuser,
+                weaving.languages,
+                per_language=weaving.per_language,
+            )
+            if n := found.counts["passages_without_queries"]:
+                self._say(f"  {name}: {n:,} of {len(doc_ids):,} passages have no generated query")
+            return found.vectors
+
+        settings = str(sorted(self._plan.weavings[name].signature.items()))
+        return self._kept([key, settings], weave).reshape(len(plain), -1, plain.shape[1])
+
+    def _weaving(self, name: str) -> Weaving:
+        """With queries on disk, which a generator writes once for all models."""
+        if name not in self._weavings:
+            weaving = self._plan.weavings[name]
+            if not isinstance(weaving.source, GeneratedQueries):
+                assert weaving.per_language is not None
+                passages = list({p.doc_id: p for p in self._plan.conditions.passages}.values())
+                parts = [*(f"{p.doc_id} {p.content}" for p in passages), str(weaving.signature)]
+                path = self._folder / GENERATED / f"{digest_texts(parts)[:LENGTH]}.parquet"
+                if not path.is_file():
+                    arguments = (weaving.source, weaving.languages, weaving.per_language, weaving.seed)
+                    write_generated(path, passages, *arguments)
+                weaving = replace(weaving, source=GeneratedQueries.open(path))
+            self._weavings[name] = weaving
+        return self._weavings[name]
+
+    def _kept(self, key: Sequence[str], make: Callable[[], Float32]) -> Float32:
+        """Vectors from their file, made where it is not there."""
+        path = self._folder / "vectors" / f"{digest_texts(key)[:LENGTH]}.npy"
+        if not path.is_file():
+            vectors = make()
+            with write_aside(path) as aside, aside.open("wb") as file:
+                np.save(file, vectors)
+        found: Float32 = np.load(path)
+        return found

@@ -1,0 +1,253 @@
+"""`study` from the command line: what it writes, that it equals benchmarks, kills, refusals."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from babelweave.artifact import read_json, read_manifest
+from babelweave.cli.main import main
+from babelweave.study.results import read_study
+from conftest import Cli
+from tiny_study import write_study_files
+from tiny_training import spawn
+
+N_ARMS, N_CONDITIONS, N_SEEDS = 6, 4, 2
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_study_files(tmp_path_factory.mktemp("study"))
+
+
+@pytest.fixture(scope="module")
+def finished(recipe: Path) -> Path:
+    """A study that was run without a break."""
+    out = recipe.parent / "finished"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["babelweave", "study", str(recipe), "--out", str(out)])
+        with pytest.raises(SystemExit) as end:
+            main()
+    assert not end.value.code
+    return out
+
+
+def table(folder: Path, name: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = pq.read_table(folder / f"{name}.parquet").to_pylist()
+    return rows
+
+
+def test_files_have_the_stated_shape(finished: Path) -> None:
+    cells, per_query = table(finished, "cells"), table(finished, "per_query")
+    assert list(cells[0]) == ["arm", "shift", "severity", "seed", "subset", "measure", "mean", "n"]
+    assert list(per_query[0]) == [
+        "arm", "shift", "severity", "seed", "subset", "query_id", "measure", "value",
+    ]  # fmt: skip
+    # clean and two severities on two subsets, one shift on one; two measures
+    assert len(cells) == N_ARMS * N_SEEDS * 2 * (3 * 2 + 1)
+    assert len(per_query) == 4 * len(cells)
+    for cell in cells[::7]:
+        keys = ("arm", "shift", "severity", "seed", "subset", "measure")
+        own = [r["value"] for r in per_query if all(r[k] == cell[k] for k in keys)]
+        assert (cell["n"], cell["mean"]) == (4, pytest.approx(np.mean(own)))
+    assert not (finished / "cells").exists()
+    assert not (finished / "vectors").exists()
+
+
+def test_what_is_shared_is_computed_once(finished: Path) -> None:
+    counts = read_manifest(finished, "study").counts
+    assert counts["trainings"] == 3 * N_SEEDS == len(list((finished / "models").iterdir()))
+    assert counts["cells"] == N_ARMS * N_CONDITIONS * N_SEEDS
+    # a start has one seed but for perturbations: 2 indexes x (clean, german, 2 severities x 2 seeds)
+    assert counts["cells computed"] == 2 * (2 + 2 * N_SEEDS) + 4 * N_CONDITIONS * N_SEEDS
+    assert len(list((finished / "generated").iterdir())) == 2  # for the training, and for the pools
+
+
+@pytest.mark.parametrize(
+    ("arm", "shift", "options"),
+    [
+        ("start", ("clean", 0), ()),
+        ("start", ("swapped", 3), ("--perturb", "transpose", "--severity", 3, "--perturb-seed", 1)),
+        ("start+woven", ("clean", 0), ("--generator", "LEXICAL", "--languages", "de", "--per-language", 1)),
+        ("start", ("german", 0), ()),
+    ],
+)
+def test_cells_equal_benchmarks(
+    cli: Cli, recipe: Path, finished: Path, arm: str, shift: tuple[str, int], options: tuple[Any, ...]
+) -> None:
+    root = recipe.parent
+    given = [f"lexical?lexicon={root}/lexicon.tsv" if o == "LEXICAL" else o for o in options]
+    code, out, err = cli(
+        "benchmark", "mlqa", "--source", root / "mlqa", "--encoder", f"{root}/base?precision=float32",
+        "--subsets", "de-en" if shift[0] == "german" else "en-en,en-de", *given,
+        *(("--alpha", 0.3) if "+" in arm else ()), "--json",
+    )  # fmt: skip
+    assert code == 0, err
+    expected = json.loads(out)["subsets"]
+    for cell in table(finished, "cells"):
+        if (cell["arm"], cell["shift"], cell["severity"], cell["seed"]) == (arm, *shift, 1):
+            assert cell["mean"] == pytest.approx(expected[cell["subset"]][cell["measure"]])
+
+
+def test_seeds_are_averaged_before_anything_is_tested(finished: Path) -> None:
+    measured, found = read_study(finished)
+    rows = [r for r in table(finished, "per_query") if (r["arm"], r["measure"]) == ("vat", "RR@10")]
+    for condition in measured.conditions:
+        subsets: dict[str, dict[str, list[float]]] = {}
+        for r in rows:
+            if (r["shift"], r["severity"]) == condition:
+                subsets.setdefault(r["subset"], {}).setdefault(r["query_id"], []).append(r["value"])
+        mean = np.mean([np.mean([np.mean(v) for v in own.values()]) for own in subsets.values()])
+        assert found["arms"]["vat"]["RR@10"]["means"][condition.label] == pytest.approx(mean)
+    tests = found["comparisons"]["RR@10"]
+    assert len(tests) == (N_ARMS - 1) * (N_CONDITIONS + 1)
+    assert {row["n_clusters"] for row in tests} == {4}  # a question stands in every subset and condition
+    assert {row["correction"] for row in tests} == {"holm"}
+
+
+def test_the_page_and_the_costs(cli: Cli, finished: Path, tmp_path: Path) -> None:
+    seconds = read_json(finished / "costs.json")["seconds_per_step"]
+    assert {arm: len(found) for arm, found in seconds.items()} == dict.fromkeys(
+        ("plain", "plain+woven", "augmented", "vat"), N_SEEDS
+    )
+    page = (finished / "report.html").read_text(encoding="utf-8")
+    assert "babelweave study" in page
+    for words in (
+        "What training costs",
+        "drop from clean",
+        "worst language",
+        "gain over plain",
+        "swapped 3",
+        "start+woven",
+    ):
+        assert words in page
+    code, out, err = cli("report", finished, "--out", tmp_path / "page.html")
+    assert code == 0, err
+    assert "R@100: tests" in out
+
+
+def test_killed_it_goes_on_without_computing_again(
+    cli: Cli, recipe: Path, finished: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "killed"
+    process = spawn("study", recipe, "--out", out, output=tmp_path / "log")
+    deadline = time.monotonic() + 300
+    while not list(out.glob("models/*/manifest.json")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.kill()
+    process.join()
+    done = {
+        p: p.stat().st_mtime_ns for p in out.rglob("*") if p.suffix == ".parquet" or p.name == "manifest.json"
+    }
+    assert [p for p in done if p.parent.name == "cells"], "cells were measured before the kill"
+    assert not (out / "manifest.json").exists()
+    held = tmp_path / "held"
+    held.mkdir()
+    for path in done:
+        if path.parent.name == "cells":
+            (held / path.name).hardlink_to(path)  # the study deletes its own name when it ends
+    code, _, err = cli("study", recipe, "--out", out)
+    assert code == 0, err
+    assert "going on: " in err
+    left = int(err.split("trainings, ")[1].split(" cells")[0])
+    computed = read_manifest(finished, "study").counts["cells computed"]
+    assert left == computed - len(list(held.iterdir()))
+    for path, written in done.items():
+        now = held / path.name if path.parent.name == "cells" else path
+        assert now.stat().st_mtime_ns == written
+    assert table(out, "cells") == table(finished, "cells")
+    assert table(out, "per_query") == table(finished, "per_query")
+
+
+def test_a_folder_of_another_study_is_refused(cli: Cli, recipe: Path, finished: Path, tmp_path: Path) -> None:
+    code, _, err = cli("study", recipe, "--out", finished)
+    assert code == 2
+    assert "is finished" in err
+    out = tmp_path / "other"
+    out.mkdir()
+    plan = {"kind": "study", "version": "0", "settings": {"seeds": [5]}}
+    (out / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
+    code, _, err = cli("study", recipe, "--out", out)
+    assert code == 2
+    assert "started with other settings" in err
+    assert "seeds" in err
+
+
+def test_a_dry_run_tells_the_work_and_writes_nothing(cli: Cli, recipe: Path, tmp_path: Path) -> None:
+    code, out, err = cli(
+        "study", recipe, "--profile", "quick", "--out", tmp_path / "out", "--dry-run", "--json"
+    )
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["arms"] == ["start", "start+woven", "plain", "plain+woven"]
+    assert found["conditions"] == ["clean", "german"]
+    assert (found["trainings"], found["cells"]) == (1, 8)
+    # two models read both pools; each cell 2 questions of its subsets; a query per passage and index
+    assert found["passages"] == 8
+    assert found["texts"] == 2 * 8 + 4 * (4 + 2) + 2 * 8
+    assert found["seconds"] > 0
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "exit_code", "told"),
+    [
+        (["shifts=[{name='zh', subsets='zh-en'}]"], 2, "shift zh: subsets that are not there: 'zh-en'"),
+        (["shifts=[{name='x', benchmark={name='xquad-r', source='xquad'}}]"], 3, "shift x: "),
+        (["shifts=[{name='pool', distractors=[1000]}]"], 3, "shift pool: "),
+        (
+            ["shifts=[{name='d', perturb='transliterate'}]"],
+            3,
+            "claims none of the languages asked in, de, en",
+        ),
+        (["benchmark.source=nowhere"], 3, "nowhere"),
+        (["start=basee"], 3, "basee"),
+        (["weaves=[{name='woven', generator='lexicl'}]"], 2, "did you mean 'lexical'"),
+        (["shifts=[{name='a', perturb='case', severities=[7]}]"], 2, "to 5"),
+    ],
+)
+def test_bad_input(
+    cli: Cli, recipe: Path, tmp_path: Path, overrides: list[str], exit_code: int, told: str
+) -> None:
+    options = [part for override in overrides for part in ("--set", override)]
+    code, _, err = cli("study", recipe, "--out", tmp_path / "out", *options)
+    assert (code, told in err) == (exit_code, True), err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_start_made_by_a_recipe(cli: Cli, recipe: Path, tmp_path: Path) -> None:
+    """It is trained once, before the arms that begin with it."""
+    base = json.dumps(str(recipe.parent / "base"))
+    (recipe.parent / "made.toml").write_text(
+        f"""
+kind = "retriever"
+model = {{ base = {base}, pooling = "mean", max_tokens_query = 12, max_tokens_passage = 12 }}
+data = {{ sets = [{{ dataset = "tevatron", source = "train.jsonl", lang = "en", query_lang = "de" }}] }}
+optimisation = {{ max_steps = 1, batch_size = 4, learning_rate = 1e-3 }}
+""",
+        encoding="utf-8",
+    )
+    code, out, err = cli(
+        "study", recipe, "--out", tmp_path / "out", "--json",
+        "--set", "seeds=[0]",
+        "--set", "starts=[{name='made', recipe='made.toml'}]",
+        "--set", "arms=[{name='start'}, {name='plain', train={}}]",
+        "--set", "shifts=[{name='german', subsets='de-en'}]",
+    )  # fmt: skip
+    assert code == 0, err
+    assert "2 trainings, 4 cells" in err
+    assert json.loads(out)["rows"] == [
+        {"label": label, "start": "made", "reference": "plain"} for label in ("start", "plain")
+    ]
+    made, plain = (
+        next(m for m in (tmp_path / "out" / "models").iterdir() if text in (m / "recipe.toml").read_text())
+        for text in (base, "models/")
+    )
+    assert str(made) in (plain / "recipe.toml").read_text()
