@@ -28,16 +28,9 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/encode_memory.py
 	$(BIN)/python benchmarks/mlqa_parity.py
 
-# Remakes the packaged encoder and generator in out/ from BABELWEAVE_DATA: the recipe, then the recipe once more from where it
-# ended, with a rate that begins anew. Two hours on two cores with bfloat16.
-KEPT := --set student.start=out/start --set teacher.vectors=out/teacher
-ON := --set student.base=out/mini-first --set optimisation.max_steps=1100 --set optimisation.warmup_steps=50 \
-	--set optimisation.learning_rate=4e-5 --set optimisation.learning_rates.word_embeddings=8e-4 \
-	--set batches.weights.english=0.16 --set batches.weights.questions=0.29 --set batches.weights.sentences=0.22 \
-	--set batches.weights.passages=0.04 --set batches.weights.switched=0.17 --set batches.weights.relevance=0.06
+# Remakes the packaged encoder and generator in out/ from BABELWEAVE_DATA; two hours on two cores.
 mini: .venv/installed
-	$(BIN)/babelweave train babelweave-mini --out out/mini-first $(KEPT)
-	$(BIN)/babelweave train babelweave-mini --out out/babelweave-mini $(KEPT) $(ON)
+	$(BIN)/babelweave train babelweave-mini --out out/babelweave-mini
 	$(BIN)/babelweave train babelweave-mini-qg --out out/babelweave-mini-qg --set alignment.segmenter=out/babelweave-mini
 
 .venv/installed: pyproject.toml constraints.txt

@@ -26,7 +26,7 @@ class Consistency:
     of the batch, with all questions replaced by variants.
 
     Source: back 0 is Self-Teaching (Zhuang and Zuccon 2022, arXiv 2204.00716), beside the contrastive loss at
-    weight 1. back 0.2 is that of DST (Tasawong et al. 2023, doi:10.18653/v1/2023.acl-short.95), whose
+    weight 1. back 0.2 is that of DST (Tasawong et al. 2023, arXiv 2306.10348), whose
     contrast goes both ways too (`loss.symmetric`), half of the loss each, with 40 variants of a question.
 
     Args:
