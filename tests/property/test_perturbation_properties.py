@@ -7,7 +7,7 @@ import unicodedata
 from functools import cache
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from babelweave.protocols import Perturbation
@@ -29,6 +29,7 @@ once = cache(opened)
 
 
 @pytest.mark.parametrize("spec", SPECS)
+@settings(deadline=None)  # a lexicon is read for a language when the first text in it comes
 @given(text=TEXTS, lang=st.sampled_from(LANGUAGES), severity=SEVERITIES, seed=SEEDS)
 def test_any_text_gives_valid_text(spec: str, text: str, lang: str, severity: int, seed: int) -> None:
     perturbation: Perturbation = once(spec)

@@ -205,7 +205,11 @@ def test_the_best_on_dev_is_what_is_kept(folder: Path) -> None:
     write_collection(folder / "dev", passages, questions, {"dev": qrels})
     dev = "dev={collection='dev'}"
     asked = recipe(
-        folder, dev, "optimisation.max_steps=90", "optimisation.eval_every=30", "optimisation.patience=5"
+        folder,
+        dev,
+        "optimisation.max_steps=90",
+        "optimisation.eval_every=30",
+        "optimisation.patience=5",
     )
     trained = asked.train(folder / "model")
     figures = [
@@ -223,7 +227,8 @@ def test_the_best_on_dev_is_what_is_kept(folder: Path) -> None:
         @ encoder.encode([p.content for p in passages], "passage").vectors.T
     )
     ranks = 1 + (scores > np.diag(scores)[:, None]).sum(axis=1)
-    assert trained.best == pytest.approx(np.where(ranks <= 10, 1 / ranks, 0).mean(), abs=1e-3)
+    # Where the processor has bfloat16 both encode in it, in other batches: near ties fall otherwise.
+    assert trained.best == pytest.approx(np.where(ranks <= 10, 1 / ranks, 0).mean(), abs=0.015)
 
 
 def test_several_sets_in_several_languages(folder: Path) -> None:

@@ -195,25 +195,33 @@ class TestPunctuation:
         assert reached("punctuation", "¿Qué?", "es") == {"Qué?", "¿Qué"}
 
 
+@pytest.fixture(scope="module")
+def lexicon(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("words") / "words.tsv"
+    path.write_text("bridge\tde\tBrücke\nbridge\tar\tجسر\nriver\tde\tFluss\n", encoding="utf-8")
+    return path
+
+
 class TestCodeSwitch:
-    def test_one_word_then_all(self) -> None:
-        text = "Wo ist die Brücke am Fluss?"
-        assert reached("code_switch?to=en", text, "de") == {
+    def test_one_word_then_all(self, lexicon: Path) -> None:
+        spec, text = f"code_switch?to=en&lexicon={lexicon}", "Wo ist die Brücke am Fluss?"
+        assert reached(spec, text, "de") == {
             "Wo ist die bridge am Fluss?", "Wo ist die Brücke am river?",
         }  # fmt: skip
-        assert at("code_switch?to=en", text, "de", 5) == "Wo ist die bridge am river?"
+        assert at(spec, text, "de", 5) == "Wo ist die bridge am river?"
 
-    def test_arabic_words_are_found_behind_their_article(self) -> None:
-        assert at("code_switch?to=en", "متى بني الجسر؟", "ar", 5) == "متى بني bridge؟"
+    def test_arabic_words_are_found_behind_their_article(self, lexicon: Path) -> None:
+        spec = f"code_switch?to=en&lexicon={lexicon}"
+        assert at(spec, "متى بني الجسر؟", "ar", 5) == "متى بني bridge؟"
 
     def test_a_language_is_not_put_into_itself(self) -> None:
         made = opened("code_switch?to=en")
         assert "en" not in made.languages
         assert "en" in opened("code_switch?to=en,de").languages
 
-    def test_unknown_language(self) -> None:
+    def test_unknown_language(self, lexicon: Path) -> None:
         with pytest.raises(UsageError, match="the lexicon has no language 'fi'"):
-            opened("code_switch?to=fi")
+            opened(f"code_switch?to=fi&lexicon={lexicon}")
 
 
 class TestTransliterate:

@@ -146,6 +146,7 @@ XQG_GENERATOR: dict[str, Any] = {
     "optimisation.max_grad_norm": 1.0,
     "optimisation.precision": "auto",
     "optimisation.gradient_checkpointing": False,
+    "optimisation.attention": "auto",
     "optimisation.seed": 42,
     "optimisation.log_every": 50,
     "optimisation.save_every": 100,
