@@ -17,9 +17,9 @@ from babelweave.registry import DEFAULT_GENERATOR
 from babelweave.weave.fusers.spec import idle_weights, open_fuser
 from babelweave.weave.stream import uneven_numbers
 
-PER_LANGUAGE = 2
-"""Queries of the packaged generator per passage and language; other numbers were not tried. xQG released
-5 of its own."""
+PER_LANGUAGE = 5
+"""Queries of a generator per passage and language, as xQG released; on MLQA dev 4 and 5 of the packaged generator
+gain significantly, 1 and 2 do not (docs/results/weaving-mini.md)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
