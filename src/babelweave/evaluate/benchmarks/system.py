@@ -18,7 +18,7 @@ from babelweave.weave.fusers.spec import idle_weights, open_fuser
 from babelweave.weave.stream import uneven_numbers
 
 PER_LANGUAGE = 5
-"""Queries of a generator per passage and language, as xQG released; on MLQA dev 4 and 5 of the packaged generator
+"""Queries of a generator per passage and language, as xQG released; on MLQA dev 4 and 5 of the packaged one
 gain significantly, 1 and 2 do not (docs/results/weaving-mini.md)."""
 
 
