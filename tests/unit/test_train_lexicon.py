@@ -37,6 +37,8 @@ RUSSIAN = [
     ("Berlin house", "Berlin дом"),
     ("a river", "река"),
     ("the river", "река"),
+    ("Berlin river", "Berlin река"),
+    ("Berlin", "Berlin дом река"),
 ]
 RECIPE = """
 kind = "lexicon"
@@ -80,9 +82,22 @@ def test_words_that_go_together_are_found(recipe: LexiconRecipe, tmp_path: Path)
     assert lexicon.translate("haus", "de", "ru") == ("дом",)
     counts = read_manifest(tmp_path / "out", KIND, checksums=True).counts
     assert counts == trained.manifest.counts
-    assert counts["ru: English words"] == sum(
-        bool(lexicon.translate(word, "en", "ru")) for word in ("house", "river", "the", "a")
-    )
+    lines = gzip.decompress((tmp_path / "out" / FILE).read_bytes()).decode().splitlines()
+    assert counts["ru: English words"] == sum("\tru\t" in line for line in lines) > 0
+
+
+def test_the_surer_translation_goes_first(recipe: LexiconRecipe) -> None:
+    pairs = [(["meer"], ["sea"])] * 5 + [(["see"], ["sea"])] * 2 + [(["see"], ["lake"])] * 3
+    found = recipe.translations("de", pairs)
+    assert found == {"sea": ["meer", "see"], "lake": ["see"]}
+    # 5 of 5 are surer than 2 of 5, and one word is not enough for a pair that stands once.
+    assert "ozean" not in recipe.translations("de", [*pairs, (["ozean"], ["sea"])])["sea"]
+
+
+def test_a_name_stands_for_itself_only_where_nothing_else_does(recipe: LexiconRecipe) -> None:
+    river = [(["river"], ["river"])] * 6 + [(["fluss"], ["river"])] * 3
+    assert recipe.translations("de", river) == {"river": ["fluss"]}
+    assert recipe.translations("de", river[:6]) == {"river": ["river"]}
 
 
 def test_the_same_bytes_again(recipe: LexiconRecipe, tmp_path: Path) -> None:
