@@ -34,8 +34,8 @@ class TransformerEncoder:
     Args:
         target: a model folder or a Hub id.
         name: what reports call it; by default the last part of `target`.
-        precision: bfloat16 runs the transformer under autocast; auto takes it where the hardware
-            multiplies bfloat16 itself (AVX512_BF16 or AMX, CUDA with bf16), else float32.
+        precision: bfloat16 runs the transformer under autocast; auto takes it where it is
+            faster (a CPU with AMX, CUDA with bf16), else float32.
         max_tokens_query, max_tokens_passage: tokens read of a text, special tokens included.
         prompt_query, prompt_passage: put before each text of that role.
         revision: branch, tag or commit on the Hub.

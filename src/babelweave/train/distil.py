@@ -4,6 +4,7 @@
     start    a vocabulary over all languages under the teacher's body, rows from word alignment
     teach    the teacher's vectors of every English text of the data, kept as a vector store
     train    texts of every language against the vector of their English; questions against passages
+    whiten   in part, where the recipe asks for it
 
 What `start` and `teach` make is kept in the run's folder until it is done, so a killed run goes on behind it.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import json
 import logging
+import random
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -42,7 +44,7 @@ from babelweave.train.distil_data import (
     texts_by_language,
     translations,
 )
-from babelweave.train.folder import TrainingFolder, is_first_process
+from babelweave.train.folder import Outcome, TrainingFolder, is_first_process
 from babelweave.train.run import run_trainer, seeded
 from babelweave.train.saved import Weights, write_card, write_model
 from babelweave.train.sections import CardText, DevData
@@ -51,6 +53,7 @@ from babelweave.train.student import make_student, student_model, student_words,
 from babelweave.train.teacher import NO_TWIN, TeacherLoss, teach
 from babelweave.train.trainers import EncoderTrainer, arguments
 from babelweave.train.vocabulary import Vocabulary
+from babelweave.train.whitening import Whitening, append_whitening, fit_whitening, remove_whitening
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +95,8 @@ class StudentModel(Checked):
     weights: Weights = "float16"
     """How the trained model is stored."""
     base: str | None = None
-    """A model folder that this kind of training made with the same vocabulary, to go on from."""
+    """A model folder that this kind of training made with the same vocabulary, to go on from; its whitening
+    is undone first. With `optimisation.max_steps` = 0 it is only whitened anew."""
     start: str | None = None
     """Where the student is kept as it begins, so that several runs share it; as `teacher.vectors`."""
 
@@ -118,6 +122,7 @@ class Distil(Recipe):
     loss: DistilLoss = DistilLoss()
     batches: Batches = Batches(group_by_length=True)
     optimisation: Optimisation
+    whitening: Whitening = Whitening()
     dev: DevData | None = None
     card: CardText = CardText()
 
@@ -152,12 +157,37 @@ class Distil(Recipe):
         if self.student.base is not None:
             inputs["base"] = open_encoder(self.student.base).signature.digest
         run = TrainingFolder(folder, self, inputs, overwrite=overwrite)
-        ready = self._prepare(corpus, sets, teacher, run)
+        if self.student.base is not None and self.optimisation.max_steps == 0:
+            student = self._open_student(Path(self.student.base))
+            outcome, counts = Outcome(0, None, None), dict(corpus.counts)
+        else:
+            ready = self._prepare(corpus, sets, teacher, run)
+            student = self._open_student(self._weights(ready.start))
+            batches = count_batches(self.batches, ready.data, self.optimisation.batch_size, 0)
+            counts = {**corpus.counts, **batches}
+            outcome = self._fit(student, sets, ready, run, progress)
+        if self.whitening.strength:
+            self._whiten(student, sets)
+        student.model[0].tokenizer.model_max_length = self.student.max_tokens
+        trained = run.finish(lambda path: _save(student.model, path, self.student.weights), outcome, counts)
+        if is_first_process():
+            write_card(folder, self.model_card(folder.resolve().name, corpus))
+        return trained
+
+    def _open_student(self, weights: Path) -> TransformerEncoder:
         n = self.student.train_tokens
-        student = TransformerEncoder(
-            str(self._weights(ready.start)), normalise=True, max_tokens_query=n, max_tokens_passage=n
-        )
-        counts = {**corpus.counts, **count_batches(self.batches, ready.data, self.optimisation.batch_size, 0)}
+        student = TransformerEncoder(str(weights), normalise=True, max_tokens_query=n, max_tokens_passage=n)
+        remove_whitening(student.model)
+        return student
+
+    def _fit(
+        self,
+        student: TransformerEncoder,
+        sets: Examples,
+        ready: _Ready,
+        run: TrainingFolder,
+        progress: Progress | None,
+    ) -> Outcome:
         dev = open_dev(self.dev, self.data.root, student) if self.dev else None
         _set_up(student.model, self.student, teacher_rows(ready.start))
         with seeded(self.optimisation.seed):
@@ -167,12 +197,17 @@ class Distil(Recipe):
                 train_dataset=dict(ready.data),
                 loss=self._losses(student.model, sets, ready.vectors),
             )
-            outcome = run_trainer(trainer, run, self.optimisation, dev=dev, progress=progress)
-        student.model[0].tokenizer.model_max_length = self.student.max_tokens
-        trained = run.finish(lambda path: _save(student.model, path, self.student.weights), outcome, counts)
-        if is_first_process():
-            write_card(folder, self.model_card(folder.resolve().name, corpus))
-        return trained
+            return run_trainer(trainer, run, self.optimisation, dev=dev, progress=progress)
+
+    def _whiten(self, student: TransformerEncoder, sets: Examples) -> None:
+        """By texts of the translations, their English and the other sets; as many as there are, at most."""
+        texts = sorted({t for part in sets.values() for e in part for t in (e.text, e.english) if t})
+        n = min(self.whitening.n_texts, len(texts))
+        drawn = random.Random(self.optimisation.seed).sample(texts, n)
+        logger.info("whitening by %d of %d texts", n, len(texts))
+        vectors = student.encode(drawn, "query").vectors
+        affine = fit_whitening(vectors, self.whitening.strength, self.whitening.shrinkage)
+        append_whitening(student.model, affine)
 
     def model_card(self, name: str, corpus: Corpus | None = None) -> Card:
         """What its README.md says; `corpus` is read again where none is given."""
