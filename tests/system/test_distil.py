@@ -14,6 +14,7 @@ from babelweave.artifact import read_json, read_manifest
 from babelweave.encode.packaged import minilm
 from babelweave.encode.spec import open_encoder
 from babelweave.errors import DataError, UsageError
+from babelweave.protocols import Encoder
 from babelweave.recipe import load_recipe
 
 PAIRS = [
@@ -117,6 +118,31 @@ def test_a_run_goes_on_from_an_earlier_one(recipe: Path, tmp_path: Path) -> None
     assert manifest.inputs["base"] == open_encoder(str(tmp_path / "first")).signature.digest
     with pytest.raises(DataError, match="its vocabulary is not the one this recipe makes"):
         load_recipe(recipe, [on[2], "vocabulary.languages.de=30"]).train(tmp_path / "other")
+
+
+def test_whitened_by_texts_of_the_recipe(recipe: Path, tmp_path: Path) -> None:
+    """A layer behind the model, fitted anew each time, and undone before training goes on."""
+    data = tmp_path / "data" / "tatoeba" / "eng-deu.tsv.gz"
+    with gzip.open(data, "wt", encoding="utf-8") as file:
+        file.writelines(f"{e} {n}\t{g} {n}\n" for n in range(40) for e, g in PAIRS)
+    keep = [f"student.start={tmp_path / 'start'}", f"teacher.vectors={tmp_path / 'vectors'}"]
+    load_recipe(recipe, [*keep, "optimisation.max_steps=2"]).train(tmp_path / "plain")
+    whiten = [f"student.base={tmp_path / 'plain'}", "optimisation.max_steps=0", "whitening.strength=0.5"]
+    load_recipe(recipe, whiten).train(tmp_path / "white")
+    again = [f"student.base={tmp_path / 'white'}", *whiten[1:]]
+    load_recipe(recipe, again).train(tmp_path / "again")
+    layer = Path("3_Dense", "model.safetensors")
+    plain, white, same = (open_encoder(str(tmp_path / name)) for name in ("plain", "white", "again"))
+    assert (tmp_path / "white" / layer).read_bytes() == (tmp_path / "again" / layer).read_bytes()
+    texts = [f"{text} {n}" for n in range(40) for pair in PAIRS for text in pair]
+    assert np.array_equal(white.encode(texts, "query").vectors, same.encode(texts, "query").vectors)
+
+    def cone(encoder: Encoder) -> float:
+        return float(np.linalg.norm(encoder.encode(texts, "query").vectors.mean(axis=0)))
+
+    assert cone(white) < 0.1 < cone(plain)
+    with pytest.raises(DataError, match="whitening: 50 texts for 384 dimensions; give more than 384"):
+        load_recipe(recipe, [*whiten, "whitening.n_texts=50"]).train(tmp_path / "few")
 
 
 def test_from_recipe_to_encoder(

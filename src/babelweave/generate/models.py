@@ -122,7 +122,7 @@ def read_device(asked: str | None) -> torch.device:
 
 
 def read_precision(precision: str, model_type: str, device: torch.device) -> torch.dtype:
-    """The type of the weights; auto takes bfloat16 where it is faster (a GPU that has it, a CPU with AMX), else float32.
+    """The type of the weights; auto takes bfloat16 where it is faster, else float32.
 
     Raises:
         UsageError: an unknown name, or float16 where it overflows (the T5 family) or is slow (a CPU).

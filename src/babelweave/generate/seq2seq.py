@@ -47,7 +47,7 @@ class Seq2SeqGenerator:
         top_k: of sampling, 10 by default as in the reference; 0 draws from all tokens.
         top_p, temperature: of sampling, both 1 by default.
         beams: of beam search, 4 by default; n may not be larger.
-        precision: of the weights. auto takes bfloat16 where the hardware multiplies it itself, else
+        precision: of the weights. auto takes bfloat16 where it is faster, else
             float32. float16 overflows in the T5 family and is refused there, and on a CPU.
         max_input_tokens: of prompt and passage; 256 by default, as the reference reads. Passages that
             are longer are cut and counted.

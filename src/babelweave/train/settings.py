@@ -92,8 +92,8 @@ class Optimisation(Checked):
     max_grad_norm: NonNegativeFloat = 1.0
     """Gradients are scaled down to this norm; 0 leaves them."""
     precision: Precision = "auto"
-    """Of the forward pass, under autocast over float32 weights; auto takes bfloat16 where the hardware
-    multiplies it, else float32."""
+    """Of the forward pass, under autocast over float32 weights; auto takes bfloat16 where it is
+    faster, else float32."""
     gradient_checkpointing: bool = False
     """Compute activations again in the backward pass: less memory, about a third more time."""
     attention: Attention = "auto"
