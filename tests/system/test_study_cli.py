@@ -96,6 +96,30 @@ def test_cells_equal_benchmarks(
             assert cell["mean"] == pytest.approx(expected[cell["subset"]][cell["measure"]])
 
 
+def test_passages_may_be_read_longer_or_shorter_than_in_training(cli: Cli, recipe: Path) -> None:
+    root = recipe.parent
+    small = [
+        "--set",
+        "max_tokens_passage=4",
+        "--set",
+        "arms=[{name='plain', train={}}]",
+        "--set",
+        "seeds=[1]",
+    ]
+    assert cli("study", recipe, *small, "--out", root / "short")[0] == 0
+    [model] = (root / "short" / "models").iterdir()
+    code, out, err = cli(
+        "benchmark", "mlqa", "--source", root / "mlqa", "--subsets", "en-en,en-de", "--json",
+        "--encoder", f"{model}?precision=float32&max_tokens_passage=4",
+    )  # fmt: skip
+    assert code == 0, err
+    expected = json.loads(out)["subsets"]
+    clean = [cell for cell in table(root / "short", "cells") if cell["shift"] == "clean"]
+    assert len(clean) == 4
+    for cell in clean:
+        assert cell["mean"] == pytest.approx(expected[cell["subset"]][cell["measure"]])
+
+
 def test_seeds_are_averaged_before_anything_is_tested(finished: Path) -> None:
     measured, found = read_study(finished)
     rows = [r for r in table(finished, "per_query") if (r["arm"], r["measure"]) == ("vat", "RR@10")]

@@ -160,7 +160,8 @@ def plan_study(study: Study, say: Say = logger.info) -> StudyPlan:
     used = {arm.weave.name: arm.weave for arm in study.rows if arm.weave}
     weavings = {name: _weaving(study, weave, asked_in, say) for name, weave in used.items()}
     shifts = {(i, seed): p.digest(seed) for i, p in enumerate(conditions.posed) for seed in study.seeds}
-    common = json.dumps([list(study.measures), study.depth, study.precision])
+    length = [] if study.max_tokens_passage is None else [study.max_tokens_passage]
+    common = json.dumps([list(study.measures), study.depth, study.precision, *length])
     cells = []
     for arm in study.rows:
         woven = json.dumps(weavings[arm.weave.name].signature, sort_keys=True) if arm.weave else ""

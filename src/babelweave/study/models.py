@@ -40,7 +40,7 @@ class Model:
     """A model that cells are measured with.
 
     Attributes:
-        key: of all that decides its vectors, but the precision of encoding.
+        key: of all that decides its vectors, but the study's precision and length of passages.
         label: of the first arm that needs it, and the seed.
         spec: of the encoder, where it is not trained here.
         start: the model it is trained from; None with `spec`, and for a recipe that brings its own base.
@@ -229,10 +229,13 @@ def train(model: Model, models: Models, folder: Path, *, progress: Progress | No
 
 
 def encoder_of(model: Model, study: Study, folder: Path) -> Encoder:
-    """The model, opened at the study's precision."""
+    """The model, opened at the study's precision and length of passages."""
     spec = model.where(folder)
-    if study.precision != "auto":
-        spec += f"{'&' if '?' in spec else '?'}precision={study.precision}"
+    options = {} if study.precision == "auto" else {"precision": study.precision}
+    if study.max_tokens_passage is not None:
+        options["max_tokens_passage"] = str(study.max_tokens_passage)
+    for option, value in options.items():
+        spec += f"{'&' if '?' in spec else '?'}{option}={value}"
     return open_encoder(spec)
 
 

@@ -203,6 +203,8 @@ class Study(Checked):
     """Where relative paths begin; BABELWEAVE_DATA by default."""
     precision: Precision = "auto"
     """Of encoding, where models are measured."""
+    max_tokens_passage: PositiveInt | None = None
+    """Read of a passage where models are measured; what each states by default. Training may read fewer."""
     seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**32)], ...], Field(min_length=1)] = (0,)
     """Of training and of perturbation; figures are averaged over them before anything is tested."""
     measures: Annotated[tuple[str, ...], Field(min_length=1)] = ("RR@10", "R@100")
