@@ -231,9 +231,9 @@ def train(model: Model, models: Models, folder: Path, *, progress: Progress | No
 def encoder_of(model: Model, study: Study, folder: Path) -> Encoder:
     """The model, opened at the study's precision and length of passages."""
     spec = model.where(folder)
-    options = {} if study.precision == "auto" else {"precision": study.precision}
+    options: dict[str, object] = {} if study.precision == "auto" else {"precision": study.precision}
     if study.max_tokens_passage is not None:
-        options["max_tokens_passage"] = str(study.max_tokens_passage)
+        options["max_tokens_passage"] = study.max_tokens_passage
     for option, value in options.items():
         spec += f"{'&' if '?' in spec else '?'}{option}={value}"
     return open_encoder(spec)
