@@ -31,6 +31,8 @@ from babelweave.train.sources import digests, read_data
 MODELS, GENERATED = "models", "generated"
 LENGTH = 16
 """Digits of a key that name a folder."""
+BLOCK = 1024
+"""Passages that queries are written for in all languages before the next are read."""
 
 Say = Callable[[str], None]
 
@@ -206,12 +208,15 @@ def write_generated(
     seed: int,
 ) -> None:
     """Queries for passages, in a file that appears whole or not at all."""
+    written: dict[str, list[list[str]]] = {lang: [] for lang in languages}
+    for begin in range(0, len(passages), BLOCK):  # a generator keeps what it has read of a block
+        block = passages[begin : begin + BLOCK]
+        for lang in languages:
+            written[lang] += generator.generate(block, lang, per_language, seed)
     queries = [
         GeneratedQuery(passage.doc_id, lang, rank, text)
         for lang in languages
-        for passage, texts in zip(
-            passages, generator.generate(passages, lang, per_language, seed), strict=True
-        )
+        for passage, texts in zip(passages, written[lang], strict=True)
         for rank, text in enumerate(texts)
     ]
     with write_aside(path) as aside:
