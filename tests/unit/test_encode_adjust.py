@@ -31,8 +31,8 @@ def spoken(n: int, d: int = 12, seed: int = 0) -> tuple[Float32, list[str]]:
 def probe(vectors: Float32, told: list[str]) -> float:
     """Squared error of the best linear probe for one-hot languages, on the very rows it is fitted on.
 
-    That of always saying 1/3 is (2/3)^2 / 3 + (1/3)^2 * 2/3 = 2/9. Directions in which nothing is left but the
-    rounding of float32 are not looked into.
+    That of always saying 1/3 is (2/3)^2 / 3 + (1/3)^2 * 2/3 = 2/9. Directions in which nothing is
+    left but the rounding of float32 are not looked into.
     """
     labels = np.array([[lang == known for known in ("ar", "de", "en")] for lang in told], dtype=np.float64)
     given = np.hstack([vectors, np.ones((len(vectors), 1))])

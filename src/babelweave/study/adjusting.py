@@ -11,7 +11,7 @@ import numpy as np
 
 from babelweave.artifact import digest_texts
 from babelweave.data.parallel.read import read_parallel
-from babelweave.encode.adjust import Adjustment, fit
+from babelweave.encode.adjust import Adjustment, check_erasure, fit
 from babelweave.errors import DataError, UsageError
 from babelweave.protocols import Encoder
 from babelweave.recipe import data_path
@@ -90,7 +90,10 @@ def read_fitting(settings: Adjust, root: str | None, languages: Collection[str])
     Raises:
         UsageError: languages named by the recipe that leave out one of these, where it matters.
         DataError: parallel text that is missing or broken, or fewer than two texts in all the languages.
+        MissingExtraError: languages are to be erased, and concept-erasure is not installed.
     """
+    if settings.kind == "erase":
+        check_erasure()
     wanted = tuple(sorted(settings.languages or languages))
     if settings.kind == "centre" and (unfitted := sorted(set(languages) - set(wanted))):
         raise UsageError(

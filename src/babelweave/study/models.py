@@ -124,7 +124,7 @@ class Models:
         if arm.section.train is None:
             return start
         if arm.start.without is not None:
-            self.left_out[f"arm {arm.label}"] = self._study.left(arm).dropped
+            self.left_out[f"arm {arm.training}"] = self._study.left(arm).dropped
         if start.spec is not None and "?" in start.spec:
             raise UsageError(
                 f"arm {arm.label} is trained from {start.spec!r}; put the options of the start into the "
@@ -194,7 +194,7 @@ class Models:
             wanted = [lang for lang in self._asked_in if lang != "en" and lang in generator.languages]
         if (without := arm.start.without) in wanted:
             wanted.remove(without)
-            self.left_out[f"arm {arm.label}"] += (f"queries.languages.{without}",)
+            self.left_out[f"arm {arm.training}"] += (f"queries.languages.{without}",)
             if not wanted:
                 raise UsageError(f"arm {arm.label}: without {without!r} there is no language to weave in")
         check_languages(generator, wanted)

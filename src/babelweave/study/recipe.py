@@ -154,6 +154,11 @@ class Arm(NamedTuple):
     weave: Weave | None
     adjust: Adjust | None
 
+    @property
+    def training(self) -> str:
+        """The label of its training, which arms share that differ in weave and adjustment alone."""
+        return self.label.removesuffix(self.name) + self.section.name
+
 
 def arm_name(section: ArmSection, weave: str, adjust: str) -> str:
     woven = section.name if weave == NONE else f"{section.name}+{weave}"

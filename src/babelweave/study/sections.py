@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PositiveInt
 
-from babelweave.encode.adjust import Kind, check_erasure
+from babelweave.encode.adjust import Kind
 from babelweave.errors import MissingExtraError, UsageError
 from babelweave.recipe import Strict
 from babelweave.shift.edits import check_severity
@@ -130,11 +130,6 @@ class Adjust(Checked):
             yield f"{self.name!r} is taken"
         if len(self.languages) == 1:
             yield f"fitted on {self.languages[0]} alone; two languages are needed to tell them apart"
-        if self.kind == "erase":
-            try:
-                check_erasure()
-            except MissingExtraError as error:
-                yield str(error)
 
 
 class ArmSection(Checked):
