@@ -195,7 +195,7 @@ def test_a_start_without_a_language(cli: Cli, recipe: Path, tmp_path: Path) -> N
     [
         ("recipe='both.toml', without='fi'", 2, "start a: {root}both.toml: nothing in the recipe is in 'fi'"),
         ("recipe='both.toml', set={data={sets={kep={name='x'}}}}", 2, "called 'kep'; did you mean 'kept'"),
-        ("recipe='both.toml', set={optimisation={step=1}}", 2, "optimisation.step: unknown key"),
+        ("recipe='both.toml', set={optimisation={step=1}}", 2, "unknown key; "),
         ("model='minilm', without='de'", 2, "without 'de' goes with recipe"),
         ("set={optimisation={max_steps=1}}", 2, "set changes a recipe; give recipe"),
     ],
