@@ -96,6 +96,17 @@ questions = 2
 """
 
 
+ADJUSTED = (
+    "adjustments=[{name='centred', kind='centre', parallel=['tatoeba']},"
+    " {name='erased', kind='erase', parallel=['tatoeba'], limit=3}]",
+    "seeds=[0]",
+    "arms=[{name='start', weave=['none', 'woven'], adjust=['none', 'centred', 'erased']},"
+    " {name='plain', train={}, adjust=['none', 'centred']}]",
+    "shifts=[{name='german', subsets='de-en'}, {name='swapped', perturb='transpose'}]",
+)
+"""Overrides of a study whose vectors are adjusted."""
+
+
 def write_study_files(folder: Path) -> Path:
     """MLQA, training questions, a lexicon, an encoder and the recipe `study.toml`; gives the recipe."""
     for p in TEXTS:
@@ -125,6 +136,11 @@ def write_study_files(folder: Path) -> Path:
         for i, (text, question) in enumerate(zip(TEXTS["en"], QUESTIONS["de"], strict=True))
     ]
     (folder / "train.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    (folder / "tatoeba").mkdir()
+    sentences = [
+        f"{a}\t{b}\n" for said in (TEXTS, QUESTIONS) for a, b in zip(said["en"], said["de"], strict=True)
+    ]
+    (folder / "tatoeba" / "eng-deu.tsv").write_text("".join(sentences), encoding="utf-8")
     pairs = [
         f"{a}\tde\t{b}\n"
         for x, y in zip(TEXTS["en"], TEXTS["de"], strict=True)

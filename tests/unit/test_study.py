@@ -17,6 +17,7 @@ from babelweave.records import Scores
 from babelweave.study.models import Models
 from babelweave.study.recipe import load_study, merged, training_tables
 from babelweave.study.shifts import Condition
+from babelweave.study.starts import changed, read_start
 from babelweave.study.summary import (
     SHIFTED,
     Measured,
@@ -27,7 +28,7 @@ from babelweave.study.summary import (
     worst_language,
     worst_shift,
 )
-from tiny_study import write_study_files
+from tiny_study import ADJUSTED, write_study_files
 
 CLEAN, SWAPPED, CASE = Condition("clean", 0), Condition("swapped", 3), Condition("case", 1)
 M = "RR@10"
@@ -178,9 +179,81 @@ def test_the_packaged_study() -> None:
     assert quick.seeds == (0,)
 
 
+def test_the_packaged_study_of_splits() -> None:
+    study = load_study("robustness-splits")
+    names = {arm.name for arm in study.rows}
+    assert names == {
+        f"{arm}{weave}{adjust}"
+        for arm in ("plain", "augmented")
+        for weave in ("", "+woven")
+        for adjust in ("", "~centred", "~erased")
+    }
+    starts = {start.name: start for start in study.starts}
+    assert starts["small"].set == starts["small-without-hi"].set, "they differ in the language alone"
+    strengths = [start.train["data"]["provenance"]["strength"] for start in study.starts if start.train]
+    assert strengths == [0.0, 0.5, 1.0]
+    shares = {shift.name: shift.data.provenance for shift in study.shifts if shift.data}
+    assert {name: (p.strength, p.reverse) for name, p in shares.items() if p} == {
+        "as trained": (1.0, False),
+        "balanced": (0.0, False),
+        "reversed": (1.0, True),
+    }
+    made = read_start(starts["small-without-hi"], None)
+    assert "vocabulary.languages.hi" in made.dropped
+    assert not any("hi" in part.languages for part in made.recipe.data.sets)  # type: ignore[attr-defined]
+    assert "hi" not in made.recipe.vocabulary.languages  # type: ignore[attr-defined]
+    assert {p.limit for p in made.recipe.data.sets} == {100, 300, 500, 1000, 3000}  # type: ignore[attr-defined]
+    quick = load_study("robustness-splits", profile="quick")
+    assert {start.name for start in quick.starts} == {"mini", "small-without-hi", "strength-1"}
+    assert {"plain~centred", "plain+woven~erased", "augmented~erased"} <= {arm.name for arm in quick.rows}
+
+
+def test_arms_of_every_weave_and_adjustment(recipe: Path) -> None:
+    study = load_study(recipe, ADJUSTED)
+    assert [(arm.label, arm.training) for arm in study.rows][3:7] == [
+        ("start+woven", "start"),
+        ("start+woven~centred", "start"),
+        ("start+woven~erased", "start"),
+        ("plain", "plain"),
+    ]
+
+
+def test_a_change_of_named_parts() -> None:
+    tables = {"sets": [{"name": "a", "limit": 1}, {"name": "b", "limit": 1}], "o": {"x": 1, "y": 2}}
+    found = changed(tables, {"sets": {"b": {"limit": 9}}, "o": {"y": 3}}, "start s")
+    assert found == {"sets": [{"name": "a", "limit": 1}, {"name": "b", "limit": 9}], "o": {"x": 1, "y": 3}}
+    assert tables["o"] == {"x": 1, "y": 2}, "what is given stays as it was"
+    assert changed(tables, {"sets": [{"name": "c"}]}, "start s")["sets"] == [{"name": "c"}]
+    with pytest.raises(UsageError, match="start s: set: no part of sets is called 'bb'"):
+        changed(tables, {"sets": {"bb": {}}}, "start s")
+
+
 @pytest.mark.parametrize(
     ("override", "told"),
     [
+        ("arms=[{name='plain', train={}, adjust=['centred']}]", "unknown adjustment 'centred'; known: none"),
+        ("arms=[{name='plain', train={}, adjust=['none', 'none']}]", "an adjustment stands twice"),
+        ("arms=[{name='a~b', train={}}]", "no / or + or ~"),
+        ("adjustments=[{name='none', kind='centre', parallel=['tatoeba']}]", "'none' is taken"),
+        ("adjustments=[{name='a', kind='center', parallel=['tatoeba']}]", "adjustments.0.kind"),
+        ("adjustments=[{name='a', kind='erase', parallel=['tatoba']}]", "did you mean 'tatoeba'"),
+        ("adjustments=[{name='a', kind='erase', parallel=['tatoeba'], languages=['de']}]", "de alone"),
+        ("starts=[{name='a', without='hi'}]", "without 'hi' goes with recipe"),
+        ("starts=[{name='a', set={x=1}}]", "set changes a recipe; give recipe"),
+        ("shifts=[{name='a', data={sets=[{relevance='arcd'}], half='train'}}]", 'ask "test"'),
+        (
+            "training.data.provenance={aligned={en='a'}, strength=1.0, n=5}",
+            "aligned has 1 provenance; two are needed",
+        ),
+        (
+            "training.data.provenance={aligned={en='a', de='b'}, strength=1.0, n=5}",
+            "aligned names no provenance 'tevatron'",
+        ),
+        (
+            "training.data.provenance={aligned={en='a', de='b'}, of={train='a'}, strength=1.0, n=5}",
+            "provenance.of: unknown set 'train'; known: tevatron",
+        ),
+        ("training.data.provenance={aligned={en='a', de='b'}, strength=1.5, n=5}", "strength"),
         ("reference=plian", "reference: unknown arm 'plian'; did you mean 'plain'"),
         ("seeds=[1, 1]", "one stands twice"),
         ("measures=['RR@1000']", "raise the depth"),

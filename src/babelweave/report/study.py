@@ -12,8 +12,8 @@ from babelweave.report.figures import Series, forest, grouped_bars
 from babelweave.report.page import Block, Figure, Section
 from babelweave.report.summaries import INTERVAL, PERCENT, SIGNIFICANCE, comparison_table, significant
 from babelweave.report.tables import Cell, Column, Table, write
-from babelweave.study.recipe import CLEAN
 from babelweave.study.results import read_comparisons, read_costs, read_study
+from babelweave.study.sections import CLEAN
 from babelweave.study.summary import SHIFTED, Measured, drop, worst_language, worst_shift
 
 _SEEDS = "Figures are averaged over seeds question by question before anything else is done with them."
@@ -41,7 +41,7 @@ def read_report(folder: Path) -> StudyReport:
         DataError: unfinished, cut, or of another shape.
     """
     told = _read(folder)
-    sections = [Section("Overview", (_overview(told), _costs(told)))]
+    sections = [Section("Overview", (_overview(told), *_differences(told), _costs(told)))]
     for measure in told.found["measures"]:
         sections.append(Section(f"{measure}: clean and shifted", tuple(_figures(told, measure))))
         sections.append(Section(f"{measure}: tests", tuple(_tests(told, measure))))
@@ -78,6 +78,22 @@ def _overview(told: _Told) -> str:
     )
 
 
+def _differences(told: _Told) -> Iterator[Block]:
+    """What vectors are adjusted by, and what trainings leave out."""
+    for name, fitted in told.found.get("adjustments", {}).items():
+        yield (
+            f"{name} ({fitted['kind']}): fitted for every model on {fitted['texts_per_language']:,} texts of "
+            f"{', '.join(fitted['parallel'])} in each of {', '.join(fitted['languages'])}."
+        )
+    if left := told.found.get("left_out"):
+        yield Table(
+            "What is left out of trainings",
+            (Column("training"), Column("taken out")),
+            tuple((training, ", ".join(dropped) or None) for training, dropped in left.items()),
+            ("Keys of the recipes, a set by its name; a dash where nothing was in the language.",),
+        )
+
+
 def _costs(told: _Told) -> Table:
     """Seconds per step against the reference of the same start."""
     rows: list[tuple[Cell, ...]] = []
@@ -97,10 +113,10 @@ def _figures(told: _Told, measure: str) -> Iterator[Block]:
     measured = told.measured
     together: dict[str, list[str]] = {}
     for row in measured.rows:
-        _, plus, weave = row.label.partition("+")
-        together.setdefault(f"{row.start}, {f'index {weave}' if plus else 'plain index'}", []).append(
-            row.label
-        )
+        arm, _, adjust = row.label.partition("~")
+        _, plus, weave = arm.partition("+")
+        index = f"index {weave}" if plus else "plain index"
+        together.setdefault(", ".join(filter(None, [row.start, index, adjust])), []).append(row.label)
     for name, labels in together.items():
         series = [
             Series(over, [measured.estimate(label, over, measure) for label in labels])

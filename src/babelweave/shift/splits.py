@@ -40,7 +40,11 @@ class LeftOut:
 
 
 def leave_language_out(
-    recipe: Mapping[str, Any], lang: str, languages: Mapping[str, Sequence[str]] | None = None
+    recipe: Mapping[str, Any],
+    lang: str,
+    languages: Mapping[str, Sequence[str]] | None = None,
+    *,
+    must_drop: bool = True,
 ) -> LeftOut:
     """A recipe, as TOML gives it, that trains on nothing in a language.
 
@@ -51,6 +55,7 @@ def leave_language_out(
 
     Args:
         languages: set -> languages, for sets that name none and have no registered source.
+        must_drop: refuse a recipe in which nothing is in the language.
     Raises:
         UsageError: an unknown language, one that nothing in the recipe is in, a set whose languages are
             not known, or nothing left to train on.
@@ -83,7 +88,7 @@ def leave_language_out(
         for key in sorted(keys & table.keys()):
             del table[key]
             dropped.append(f"{path}.{key}")
-    if not dropped:
+    if must_drop and not dropped:
         raise UsageError(f"nothing in the recipe is in {lang!r}; leaving it out would change nothing")
     return LeftOut(left, tuple(dropped))
 

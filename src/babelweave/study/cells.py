@@ -16,8 +16,10 @@ from babelweave.errors import UsageError
 from babelweave.evaluate.benchmarks.rankers import Weaving
 from babelweave.evaluate.benchmarks.system import System
 from babelweave.recipe import data_path
+from babelweave.study.adjusting import Fitting, read_fitting
 from babelweave.study.models import Model, Models, Say, encoder_of
-from babelweave.study.recipe import Arm, Study, Weave
+from babelweave.study.recipe import Arm, Study
+from babelweave.study.sections import Adjust, Weave
 from babelweave.study.shifts import Conditions, Posed, read_conditions
 
 logger = logging.getLogger(__name__)
@@ -78,6 +80,7 @@ class StudyPlan:
 
     Attributes:
         weavings: weave -> what is woven into the pools.
+        fittings: adjustment -> what it is fitted on.
         cells: arm by arm; those of the same key have the same figures.
     """
 
@@ -85,6 +88,7 @@ class StudyPlan:
     conditions: Conditions
     models: Models
     weavings: Mapping[str, Weaving]
+    fittings: Mapping[str, Fitting]
     cells: Sequence[Cell]
 
     @property
@@ -92,6 +96,10 @@ class StudyPlan:
         """All that decides the figures, by key of the recipe; where things lie does not."""
         settings = self.study.model_dump(mode="json", exclude_none=True, exclude={"root", "profiles"})
         return {**settings, "inputs": digest_texts(cell.key for cell in self.cells)}
+
+    def fitting(self, arm: Arm) -> Fitting | None:
+        """What the vectors of an arm are adjusted by; None where they stay."""
+        return self.fittings[arm.adjust.name] if arm.adjust else None
 
     @property
     def trainings(self) -> list[Model]:
@@ -106,7 +114,14 @@ class StudyPlan:
         n_pool = len(self.conditions.passages)
         n_passages = n_pool * len({c.model.key for c in missing.values()})
         asked = {posed.condition: posed.n_questions for posed in self.conditions.posed}
-        n_questions = sum(asked[c.posed.condition] for c in missing.values())
+        # Adjusting encodes nothing again: neither questions nor what is woven.
+        posed = {
+            (c.model.key, c.arm.weave, c.posed.condition, c.seed if c.posed.perturbation else 0)
+            for c in missing.values()
+        }
+        n_questions = sum(asked[condition] for _, _, condition, _ in posed)
+        fitted = {(c.model.key, f.digest): f.n_texts for c in missing.values() if (f := self.fitting(c.arm))}
+        n_questions += sum(fitted.values())
         woven = {(c.model.key, c.arm.weave.name) for c in missing.values() if c.arm.weave}
         for _, name in woven:
             weaving = self.weavings[name]
@@ -149,7 +164,8 @@ def plan_study(study: Study, say: Say = logger.info) -> StudyPlan:
     """Read all data and resolve every training; nothing is written.
 
     Args:
-        say: gets a line where queries cannot be woven in a language.
+        say: gets a line where queries cannot be woven in a language, and for each training that a language
+            is left out of.
     Raises:
         UsageError: an unknown name, or an arm that cannot be trained or woven.
         DataError: data that is missing or broken.
@@ -159,19 +175,31 @@ def plan_study(study: Study, say: Say = logger.info) -> StudyPlan:
     models = Models(study, asked_in)
     used = {arm.weave.name: arm.weave for arm in study.rows if arm.weave}
     weavings = {name: _weaving(study, weave, asked_in, say) for name, weave in used.items()}
+    fittings = _fittings(study, conditions, weavings)
     shifts = {(i, seed): p.digest(seed) for i, p in enumerate(conditions.posed) for seed in study.seeds}
     length = [] if study.max_tokens_passage is None else [study.max_tokens_passage]
     common = json.dumps([list(study.measures), study.depth, study.precision, *length])
     cells = []
     for arm in study.rows:
         woven = json.dumps(weavings[arm.weave.name].signature, sort_keys=True) if arm.weave else ""
+        adjusted = [fittings[arm.adjust.name].key] if arm.adjust else []
         for seed in study.seeds:
             model = models.of(arm, seed)
-            cells += [
-                Cell(arm, p, seed, model, digest_texts([model.key, woven, shifts[i, seed], common]))
-                for i, p in enumerate(conditions.posed)
-            ]
-    return StudyPlan(study, conditions, models, weavings, cells)
+            for i, posed in enumerate(conditions.posed):
+                key = digest_texts([model.key, woven, shifts[i, seed], common, *adjusted])
+                cells.append(Cell(arm, posed, seed, model, key))
+    for training, dropped in models.left_out.items():
+        say(f"{training} leaves out {', '.join(dropped) or 'nothing: none of its data is in the language'}")
+    return StudyPlan(study, conditions, models, weavings, fittings, cells)
+
+
+def _fittings(study: Study, conditions: Conditions, weavings: Mapping[str, Weaving]) -> dict[str, Fitting]:
+    """What the adjustments that arms use are fitted on; the languages met are those of all arms alike."""
+    used: dict[str, Adjust] = {arm.adjust.name: arm.adjust for arm in study.rows if arm.adjust}
+    met = {passage.lang for passage in conditions.passages}
+    met |= {lang for posed in conditions.posed for lang in posed.tasks.languages}
+    met |= {lang for weaving in weavings.values() for lang in weaving.languages}
+    return {name: read_fitting(adjust, study.root, met) for name, adjust in used.items()}
 
 
 def _weaving(study: Study, weave: Weave, asked_in: Sequence[str], say: Say) -> Weaving:

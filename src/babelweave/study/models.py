@@ -22,9 +22,11 @@ from babelweave.generate.queries import GeneratedQueries, write_queries
 from babelweave.generate.run import check_languages
 from babelweave.generate.spec import open_generator
 from babelweave.protocols import Encoder, Generator
-from babelweave.recipe import Progress, Recipe, Source, checked, data_path, load_recipe
+from babelweave.recipe import Progress, Recipe, Source, checked, data_path
 from babelweave.records import GeneratedQuery, Passage
-from babelweave.study.recipe import Arm, Queries, Start, Study, needs_queries, training_tables
+from babelweave.study.recipe import Arm, Study, needs_queries, training_tables
+from babelweave.study.sections import Queries, Start
+from babelweave.study.starts import read_start
 from babelweave.train.log import read_log
 from babelweave.train.sources import digests, read_data
 
@@ -101,6 +103,8 @@ class Models:
 
     Args:
         asked_in: languages of the benchmark's questions.
+    Attributes:
+        left_out: training -> what the language that its start leaves out took from it, as dotted keys.
     Raises:
         UsageError: no such start, or a training that cannot begin there.
         DataError: training data that is missing or broken.
@@ -110,6 +114,7 @@ class Models:
     def __init__(self, study: Study, asked_in: Sequence[str]) -> None:
         self._study, self._asked_in = study, asked_in
         self.written: dict[str, Written] = {}
+        self.left_out: dict[str, tuple[str, ...]] = {}
         self._pools: dict[str, _Data] = {}
         self._known: dict[str, Model] = {}
         self._starts: dict[str, Model] = {}
@@ -120,6 +125,8 @@ class Models:
         start = self._start(arm.start)
         if arm.section.train is None:
             return start
+        if arm.start.without is not None:
+            self.left_out[f"arm {arm.training}"] = self._study.left(arm).dropped
         if start.spec is not None and "?" in start.spec:
             raise UsageError(
                 f"arm {arm.label} is trained from {start.spec!r}; put the options of the start into the "
@@ -140,11 +147,17 @@ class Models:
         weaving: Any = getattr(resolved, "weaving", None)
         queries = None
         if needs_queries(self._study.tables(arm)):
-            queries = self._queries(data, tuple(weaving.languages))
+            queries = self._queries(arm, data, tuple(weaving.languages))
             parts.append(queries)
         elif weaving is not None:
             root = getattr(resolved, "data").root  # noqa: B009
-            parts.append(GeneratedQueries.open(data_path(weaving.generated, root)).digest)
+            generated = GeneratedQueries.open(data_path(weaving.generated, root))
+            if arm.start.without in (weaving.languages or generated.languages):
+                raise UsageError(
+                    f"arm {arm.label} weaves queries in {arm.start.without!r}, which its start leaves out; "
+                    "name the others in train.weaving.languages"
+                )
+            parts.append(generated.digest)
         key = digest_texts(parts)
         label = f"{arm.label}, seed {seed}"
         return self._known.setdefault(key, Model(key, label, None, start, recipe, queries, data.n_examples))
@@ -158,11 +171,9 @@ class Models:
         if start.recipe is None:
             spec = start.model or self._study.start
             return Model(open_encoder(spec).signature.digest, f"start {start.name}", spec)
-        root = [] if self._study.root is None else [f"data.root={json.dumps(self._study.root)}"]
-        source = start.recipe
-        if source.endswith(".toml"):
-            source = str(data_path(source, self._study.root))
-        recipe = load_recipe(source, root)
+        recipe, dropped = read_start(start, self._study.root)
+        if start.without is not None:
+            self.left_out[f"start {start.name}"] = dropped
         key = digest_texts([json.dumps(recipe.settings(), sort_keys=True)])
         return Model(key, f"start {start.name}", None, None, lambda base, generated: recipe)
 
@@ -176,13 +187,18 @@ class Models:
             self._pools[key] = _Data(digest_texts([json.dumps(digests(pool))]), n, found)
         return self._pools[key]
 
-    def _queries(self, data: _Data, languages: Sequence[str]) -> str:
+    def _queries(self, arm: Arm, data: _Data, languages: Sequence[str]) -> str:
         """Note what is to be generated for the passages of a training, and give its key."""
         settings = self._study.queries
         generator = self._generator(settings.generator)
         wanted = list(settings.languages or languages)
         if not wanted:
             wanted = [lang for lang in self._asked_in if lang != "en" and lang in generator.languages]
+        if (without := arm.start.without) in wanted:
+            wanted.remove(without)
+            self.left_out[f"arm {arm.training}"] += (f"queries.languages.{without}",)
+            if not wanted:
+                raise UsageError(f"arm {arm.label}: without {without!r} there is no language to weave in")
         check_languages(generator, wanted)
         asked = json.dumps([wanted, settings.per_language, settings.seed])
         key = digest_texts([json.dumps(dict(generator.signature), sort_keys=True), asked, data.digest])

@@ -2,7 +2,7 @@
 
 An arm is a way to train and to weave. It is run from every start, and its row in a table is called
 
-    [START/]ARM[+WEAVE]      the start where there are several, the weave where there is one
+    [START/]ARM[+WEAVE][~ADJUSTMENT]      the start where there are several, the others where there is one
 """
 
 from __future__ import annotations
@@ -11,186 +11,31 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import AfterValidator, Field, PositiveInt
+from pydantic import Field, PositiveInt
 
 from babelweave import registry
-from babelweave.errors import MissingExtraError, UsageError, nearest
-from babelweave.recipe import STUDY, Source, Strict, checked, override, read_source
-from babelweave.shift.edits import check_severity
-from babelweave.shift.spec import check_perturbation
-from babelweave.train.sections import Language
+from babelweave.errors import UsageError, nearest
+from babelweave.recipe import STUDY, Source, checked, override, read_source
+from babelweave.shift.splits import LeftOut, leave_language_out
+from babelweave.study.sections import (
+    NONE,
+    Adjust,
+    ArmSection,
+    Benchmark,
+    Profile,
+    Queries,
+    Shift,
+    Start,
+    Weave,
+)
 from babelweave.train.settings import Checked, Precision
 
-CLEAN = "clean"
-"""The name of the benchmark without a shift."""
-NONE = "none"
-"""The name of an index that is not woven."""
 FULL = "full"
 """The profile of a recipe as it stands."""
-
-
-def _name(name: str) -> str:
-    if not name or set(name) & set("/+"):
-        raise ValueError("a name has letters and no / or +, which join names")
-    return name
-
-
-Name = Annotated[str, AfterValidator(_name)]
-Names = Annotated[tuple[Name, ...], Field(min_length=1)]
-
-
-class Benchmark(Checked):
-    """What is asked and searched."""
-
-    name: Literal["mlqa", "xquad-r"] = "mlqa"
-    """A benchmark of subsets with judgements."""
-    source: str
-    """The publisher's zip or folder."""
-    split: Literal["dev", "test"] = "dev"
-    """Of MLQA: dev to choose on, test to report on."""
-    half: Literal["tune", "report"] | None = None
-    """Of MLQA's dev questions."""
-    subsets: str = "all"
-    """Passage language, question language, separated by commas: en-de,es-zh."""
-    questions: PositiveInt | None = None
-    """At most so many of each subset, drawn by their ids, so that a question stays in all its languages.
-    Pools stay whole."""
-
-    def _contradictions(self) -> Iterator[str]:
-        if self.name != "mlqa" and self.model_fields_set & {"split", "half"}:
-            yield f"split and half go with mlqa; {self.name} has one part"
-
-
-class Start(Checked):
-    """A model that arms begin with."""
-
-    name: Name
-    model: str | None = None
-    """SPEC of an encoder; the study's `start` by default."""
-    recipe: str | None = None
-    """A training recipe that makes the model instead: a file, or the name of a packaged one."""
-    train: dict[str, Any] = Field(default_factory=dict)
-    """Over `training`, for all arms of this start: its data, for instance."""
-
-    def _contradictions(self) -> Iterator[str]:
-        if self.model is not None and self.recipe is not None:
-            yield "give model or recipe, not both"
-
-
-class Weave(Checked):
-    """A way to weave an index."""
-
-    name: Name
-    generator: str | None = None
-    """SPEC of a generator that is run over the pools. This or `generated`."""
-    generated: str | None = None
-    """Queries on disk."""
-    languages: tuple[Language, ...] = ()
-    """Of the queries; by default all the benchmark asks in, but English."""
-    per_language: PositiveInt | None = None
-    """Queries per passage and language; 2 of a generator, all of `generated` by default."""
-    fuser: str = "mean"
-    """SPEC, as `babelweave weave --fuser`."""
-    alpha: Annotated[float, Field(ge=0, le=1)] | None = None
-    """Share of the queries; the fuser's own by default."""
-    normalise: bool = False
-    """Scale woven vectors to length 1."""
-
-    def _contradictions(self) -> Iterator[str]:
-        if (self.generator is None) == (self.generated is None):
-            yield "give generator or generated"
-        if self.name in (NONE, CLEAN):
-            yield f"{self.name!r} is taken"
-
-
-class ArmSection(Checked):
-    """A way to train a start and to weave its index."""
-
-    name: Name
-    starts: tuple[str, ...] = ()
-    """Which it is run from; all by default."""
-    train: dict[str, Any] | None = None
-    """Over `training` and the start's own; {} trains by those alone, without it the start stays as it is."""
-    weave: Names = (NONE,)
-    """Ways to weave the index, an arm each; "none" leaves it plain."""
-
-    def _contradictions(self) -> Iterator[str]:
-        for table, key, decides in (("model", "base", "the start"), ("optimisation", "seed", "seeds")):
-            if key in (self.train or {}).get(table, {}):
-                yield f"train.{table}.{key} contradicts the study: {decides} decides it"
-        if len(set(self.weave)) < len(self.weave):
-            yield "a weave stands twice"
-
-
-class Shift(Checked):
-    """What is different from the benchmark: one of `perturb`, `subsets`, `benchmark`, `distractors`."""
-
-    name: Name
-    perturb: str | None = None
-    """SPEC of a perturbation of the questions."""
-    severities: tuple[int, ...] = (3,)
-    """Of the perturbation, from 1 to 5, a column each."""
-    subsets: str | None = None
-    """Other subsets of the benchmark, for instance of other passage languages."""
-    benchmark: Benchmark | None = None
-    """Another benchmark."""
-    distractors: tuple[PositiveInt, ...] = ()
-    """Passages of the English pool added to English pools, for instance [1000, 10000]."""
-
-    def _contradictions(self) -> Iterator[str]:
-        kinds = ("perturb", "subsets", "benchmark", "distractors")
-        given = [kind for kind in kinds if getattr(self, kind)]
-        if len(given) != 1:
-            yield f"give one of {', '.join(kinds)}{', not ' + ' and '.join(given) if given else ''}"
-        if self.perturb is None and "severities" in self.model_fields_set:
-            yield "severities go with perturb"
-        if self.name == CLEAN:
-            yield "'clean' is the benchmark without a shift; it is always measured"
-        if not self.severities or list(self.severities) != sorted(set(self.severities)):
-            yield f"severities {list(self.severities)}: expected growing numbers from 1 to 5"
-        try:
-            for severity in self.severities:
-                check_severity(severity)
-            if 0 in self.severities:
-                yield "severity 0 changes nothing; 'clean' is always measured"
-            if self.perturb is not None:
-                check_perturbation(self.perturb)
-        except (UsageError, MissingExtraError) as error:
-            yield str(error)
-
-    @property
-    def degrees(self) -> tuple[int, ...]:
-        """Severities, or numbers of distractors; 0 where there is no such thing."""
-        return self.severities if self.perturb else self.distractors or (0,)
-
-
-class Queries(Strict):
-    """What is generated for the passages of a training that weaves and names no queries of its own."""
-
-    generator: str = "lexical"
-    """SPEC."""
-    languages: tuple[Language, ...] = ()
-    """All that the benchmark asks in, but English, by default."""
-    per_language: PositiveInt = 2
-    """Per passage and language."""
-    seed: Annotated[int, Field(ge=0)] = 0
-    """Of the generator; the same queries for all seeds of the study."""
-
-
-class Profile(Strict):
-    """A smaller study of the same kind, `[profiles.NAME]`."""
-
-    starts: tuple[str, ...] = ()
-    """Which are kept; all by default."""
-    arms: tuple[str, ...] = ()
-    """The same of arms."""
-    shifts: tuple[str, ...] = ()
-    """The same of shifts."""
-    set: dict[str, Any] = Field(default_factory=dict)
-    """Tables over the recipe's, for instance [profiles.quick.set.training.optimisation]."""
 
 
 class Study(Checked):
@@ -219,6 +64,7 @@ class Study(Checked):
     queries: Queries = Queries()
     starts: Annotated[tuple[Start, ...], Field(min_length=1)]
     weaves: tuple[Weave, ...] = ()
+    adjustments: tuple[Adjust, ...] | None = None
     arms: Annotated[tuple[ArmSection, ...], Field(min_length=1)]
     shifts: Annotated[tuple[Shift, ...], Field(min_length=1)]
     profiles: dict[str, Profile] = Field(default_factory=dict)
@@ -226,8 +72,8 @@ class Study(Checked):
     def _contradictions(self) -> Iterator[str]:
         from babelweave.evaluate.measures import check_measures
 
-        for what in ("starts", "weaves", "arms", "shifts"):
-            listed = Counter(part.name for part in getattr(self, what))
+        for what in ("starts", "weaves", "adjustments", "arms", "shifts"):
+            listed = Counter(part.name for part in getattr(self, what) or ())
             yield from (f"{n} {what} are called {name!r}" for name, n in listed.items() if n > 1)
         if len(set(self.seeds)) < len(self.seeds):
             yield f"seeds {list(self.seeds)}: one stands twice"
@@ -243,6 +89,8 @@ class Study(Checked):
         starts, weaves = [s.name for s in self.starts], [NONE, *(w.name for w in self.weaves)]
         asked = [(f"arm {a.name}", "start", n, starts) for a in self.arms for n in a.starts]
         asked += [(f"arm {a.name}", "weave", n, weaves) for a in self.arms for n in a.weave]
+        adjusts = [NONE, *(a.name for a in self.adjustments or ())]
+        asked += [(f"arm {a.name}", "adjustment", n, adjusts) for a in self.arms for n in a.adjusts]
         for name, profile in self.profiles.items():
             for what in ("starts", "arms", "shifts"):
                 known = [part.name for part in getattr(self, what)]
@@ -250,7 +98,7 @@ class Study(Checked):
         for where, what, name, known in asked:
             if name not in known:
                 yield f"{where}: unknown {what} {name!r}; {nearest(name, known)}"
-        names = {arm_name(a, w) for a in self.arms for w in a.weave}
+        names = {arm_name(a, w, adjust) for a in self.arms for w in a.weave for adjust in a.adjusts}
         if self.reference not in names:
             yield f"reference: unknown arm {self.reference!r}; {nearest(self.reference, names)}"
 
@@ -258,7 +106,8 @@ class Study(Checked):
         """Arms that differ in nothing but their names."""
         seen: dict[str, str] = {}
         for arm in self.arms:
-            what = json.dumps([arm.train, sorted(arm.weave), sorted(arm.starts)], sort_keys=True)
+            ways = [sorted(arm.weave), sorted(arm.adjusts), sorted(arm.starts)]
+            what = json.dumps([arm.train, *ways], sort_keys=True)
             if (other := seen.setdefault(what, arm.name)) != arm.name:
                 yield f"arms {other!r} and {arm.name!r} are the same"
 
@@ -266,19 +115,34 @@ class Study(Checked):
     def rows(self) -> list[Arm]:
         """Every arm, start by start."""
         weaves: dict[str, Weave | None] = {NONE: None, **{w.name: w for w in self.weaves}}
+        adjusts: dict[str, Adjust | None] = {NONE: None, **{a.name: a for a in self.adjustments or ()}}
         found = []
         for start in self.starts:
             for section in self.arms:
                 if not section.starts or start.name in section.starts:
-                    for weave in section.weave:
-                        name = arm_name(section, weave)
+                    for weave, adjust in product(section.weave, section.adjusts):
+                        name = arm_name(section, weave, adjust)
                         label = f"{start.name}/{name}" if len(self.starts) > 1 else name
-                        found.append(Arm(label, name, start, section, weaves[weave]))
+                        found.append(Arm(label, name, start, section, weaves[weave], adjusts[adjust]))
         return found
 
     def tables(self, arm: Arm) -> dict[str, Any]:
-        """The tables of an arm's training, without base, seed and queries."""
-        return merged(self.training, arm.start.train, arm.section.train or {})
+        """The tables of an arm's training, without base, seed and queries.
+
+        Raises:
+            UsageError: without the language its start leaves out there is nothing to train on.
+        """
+        return self.left(arm).recipe
+
+    def left(self, arm: Arm) -> LeftOut:
+        """The same tables, and what the language that its start leaves out took from them."""
+        tables = merged(self.training, arm.start.train, arm.section.train or {})
+        if arm.start.without is None:
+            return LeftOut(tables, ())
+        try:
+            return leave_language_out(tables, arm.start.without, must_drop=False)
+        except UsageError as error:
+            raise UsageError(f"arm {arm.label}: {error}") from error
 
 
 class Arm(NamedTuple):
@@ -290,10 +154,17 @@ class Arm(NamedTuple):
     start: Start
     section: ArmSection
     weave: Weave | None
+    adjust: Adjust | None
+
+    @property
+    def training(self) -> str:
+        """The label of its training, which arms share that differ in weave and adjustment alone."""
+        return self.label.removesuffix(self.name) + self.section.name
 
 
-def arm_name(section: ArmSection, weave: str) -> str:
-    return section.name if weave == NONE else f"{section.name}+{weave}"
+def arm_name(section: ArmSection, weave: str, adjust: str) -> str:
+    woven = section.name if weave == NONE else f"{section.name}+{weave}"
+    return woven if adjust == NONE else f"{woven}~{adjust}"
 
 
 def load_study(source: str | Path, overrides: Sequence[str] = (), *, profile: str = FULL) -> Study:

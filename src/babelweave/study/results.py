@@ -65,6 +65,7 @@ def write_study(folder: Path, plan: StudyPlan, claim: Claim) -> Manifest:
                 for p in plan.conditions.posed
                 if (found := changes(p, plan.study.seeds[0]))
             },
+            **_told(plan),
             "rows": [row._asdict() for row in measured.rows],
             "arms": {
                 row.label: {m: figures(measured, row.label, m) for m in plan.study.measures}
@@ -91,6 +92,15 @@ def write_study(folder: Path, plan: StudyPlan, claim: Claim) -> Manifest:
     manifest = write_manifest(folder, Manifest(KIND, claim.settings, {}, counts, files))
     claim.release()
     return manifest
+
+
+def _told(plan: StudyPlan) -> dict[str, Any]:
+    """What adjustments are fitted on and what trainings leave out; nothing in studies without them."""
+    found = {
+        "adjustments": {name: fitting.told() for name, fitting in plan.fittings.items()},
+        "left_out": {training: list(dropped) for training, dropped in plan.models.left_out.items()},
+    }
+    return {key: value for key, value in found.items() if value}
 
 
 def _rows(plan: StudyPlan) -> list[Row]:

@@ -3,7 +3,8 @@
     plan.json          the recipe and digests of what it reads, while the study is unfinished
     generated/         queries written for trainings and for pools
     models/KEY/        trained models, with their logs
-    vectors/KEY.npy    passage vectors of a model, plain or woven, while the study is unfinished
+    vectors/KEY.npy    vectors of a model, of passages plain, woven or adjusted and woven, and of the texts
+                       that adjustments are fitted on, while the study is unfinished
     cells/KEY.parquet  scores of a cell, while the study is unfinished
 
 What a finished study holds is told by `study.results`.
@@ -14,14 +15,16 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from babelweave.artifact import Claim, digest_texts, write_aside
+from babelweave.encode.adjust import Adjustment
 from babelweave.evaluate.benchmarks.rankers import EncodedTasks, Stopwatch, Weaving
 from babelweave.evaluate.measures import evaluate
 from babelweave.evaluate.results import write_per_query
@@ -33,7 +36,7 @@ from babelweave.study.cells import Cell, StudyPlan, cell_file, duration
 from babelweave.study.models import GENERATED, LENGTH, Say, encoder_of, train, write_generated
 from babelweave.study.results import KIND, write_study
 from babelweave.study.shifts import Condition
-from babelweave.weave.stream import weave_vectors
+from babelweave.weave.stream import Version, weave_versions
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +57,7 @@ def run_study(
     Raises:
         UsageError: the folder holds a finished study, one of another recipe or of other data, or
             something else.
-    Cost: memory for the vectors of all pools, 4 d bytes a passage, twice as much where they are woven.
+    Cost: memory for the vectors of all pools, 4 d bytes a passage for every way they are woven and adjusted.
     """
     claim = Claim(folder, KIND, plan.settings, overwrite=overwrite)
     pace, began = plan.pace(folder), time.monotonic()
@@ -84,6 +87,18 @@ def _ordered(cells: Sequence[Cell]) -> list[Cell]:
     return sorted(cells, key=lambda cell: place[cell.model.key])
 
 
+class _Way(NamedTuple):
+    """What an index is made of beside a model; None leaves the vectors plain, or as they are."""
+
+    weave: str | None
+    adjust: str | None
+
+
+def _way(cell: Cell) -> _Way:
+    arm = cell.arm
+    return _Way(arm.weave.name if arm.weave else None, arm.adjust.name if arm.adjust else None)
+
+
 class _Bench:
     """Measures cells; vectors of passages and queries of pools are made once and kept on disk."""
 
@@ -96,7 +111,9 @@ class _Bench:
         model = cells[0].model
         encoder = encoder_of(model, self._plan.study, self._folder)
         plain = self._kept([model.key], lambda: self._encode(encoder, model.label))
-        rows: dict[str | None, Float32] = {None: plain[:, None]}
+        ways = list(dict.fromkeys(_way(cell) for cell in cells))
+        adjustments = self._adjustments(cells, encoder)
+        rows = self._rows(ways, adjustments, model.key, plain, encoder)
         known = (self._plan.conditions.passages, plain)
 
         def asked(cell: Cell) -> tuple[Condition, int]:
@@ -108,12 +125,10 @@ class _Bench:
             tasks = posed.at(seed)
             encoded = EncodedTasks(tasks.subsets, encoder, Stopwatch(), known)
             for cell in together:
-                name = cell.arm.weave.name if cell.arm.weave else None
-                if name is not None and name not in rows:
-                    rows[name] = self._woven(name, model.key, plain, encoder)
+                way = _way(cell)
                 found: dict[str, dict[str, Scores]] = {m: {} for m in self._plan.study.measures}
                 for subset in tasks.subsets:
-                    run = encoded.rank(subset, rows[name], self._plan.study.depth)
+                    run = encoded.rank(subset, rows[way], self._plan.study.depth, adjustments[way.adjust])
                     for scores in evaluate(subset.qrels, run, self._plan.study.measures):
                         found[scores.measure][subset.name] = scores
                 write_per_query(cell_file(self._folder, cell), found)
@@ -127,15 +142,55 @@ class _Bench:
             )
         return vectors
 
-    def _woven(self, name: str, key: str, plain: Float32, encoder: Encoder) -> Float32:
-        """float32 (n, v, d): the rows of an index woven in one of the ways."""
-        weaving = self._weaving(name)
+    def _adjustments(self, cells: Sequence[Cell], encoder: Encoder) -> dict[str | None, Adjustment | None]:
+        """Of a model; None stands for vectors as they are."""
+        found: dict[str | None, Adjustment | None] = {None: None}
+        for arm in {cell.arm.label: cell.arm for cell in cells}.values():
+            fitting = self._plan.fitting(arm)
+            if fitting is not None and fitting.settings.name not in found:
+                found[fitting.settings.name] = fitting.fit(encoder, cells[0].model.key, self._kept)
+        return found
 
-        def weave() -> Float32:
+    def _rows(
+        self,
+        ways: Sequence[_Way],
+        adjustments: Mapping[str | None, Adjustment | None],
+        key: str,
+        plain: Float32,
+        encoder: Encoder,
+    ) -> dict[_Way, Float32]:
+        """float32 (n, v, d): the rows of an index in each of the ways; queries are encoded once a weave."""
+        languages = [p.lang for p in self._plan.conditions.passages]
+        adjusted = {
+            name: plain if adjustment is None else adjustment.apply(plain, languages)
+            for name, adjustment in adjustments.items()
+        }
+        rows = {way: adjusted[way.adjust][:, None] for way in ways if way.weave is None}
+        for weave in dict.fromkeys(way.weave for way in ways if way.weave is not None):
+            names = [way.adjust for way in ways if way.weave == weave]
+            found = self._woven(weave, [(adjusted[n], adjustments[n]) for n in names], names, key, encoder)
+            rows |= {_Way(weave, name): own for name, own in zip(names, found, strict=True)}
+        return rows
+
+    def _woven(
+        self,
+        name: str,
+        versions: Sequence[Version],
+        adjusts: Sequence[str | None],
+        key: str,
+        encoder: Encoder,
+    ) -> list[Float32]:
+        """float32 (n, v, d) of each version: the rows of an index woven in one of the ways."""
+        weaving = self._weaving(name)
+        settings = str(sorted(self._plan.weavings[name].signature.items()))
+        keys = [[key, settings, *([self._plan.fittings[a].key] if a else [])] for a in adjusts]
+        missing = [i for i, parts in enumerate(keys) if not self._path(parts).is_file()]
+        made: dict[int, Float32] = {}
+        if missing:
             doc_ids = [p.doc_id for p in self._plan.conditions.passages]
             lookup = weaving.lookup(self._plan.conditions.passages)
-            found = weave_vectors(
-                plain,
+            woven = weave_versions(
+                [versions[i] for i in missing],
                 doc_ids,
                 lookup,
                 encoder,
@@ -143,12 +198,14 @@ class _Bench:
                 weaving.languages,
                 per_language=weaving.per_language,
             )
-            if n := found.counts["passages_without_queries"]:
+            if n := woven[0].counts["passages_without_queries"]:
                 self._say(f"  {name}: {n:,} of {len(doc_ids):,} passages have no generated query")
-            return found.vectors
-
-        settings = str(sorted(self._plan.weavings[name].signature.items()))
-        return self._kept([key, settings], weave).reshape(len(plain), -1, plain.shape[1])
+            made = {i: found.vectors for i, found in zip(missing, woven, strict=True)}
+        n_passages, d = versions[0][0].shape
+        return [
+            self._kept(parts, lambda i=i: made[i]).reshape(n_passages, -1, d)  # type: ignore[misc]
+            for i, parts in enumerate(keys)
+        ]
 
     def _weaving(self, name: str) -> Weaving:
         """With queries on disk, which a generator writes once for all models."""
@@ -168,10 +225,13 @@ class _Bench:
 
     def _kept(self, key: Sequence[str], make: Callable[[], Float32]) -> Float32:
         """Vectors from their file, made where it is not there."""
-        path = self._folder / "vectors" / f"{digest_texts(key)[:LENGTH]}.npy"
+        path = self._path(key)
         if not path.is_file():
             vectors = make()
             with write_aside(path) as aside, aside.open("wb") as file:
                 np.save(file, vectors)
         found: Float32 = np.load(path)
         return found
+
+    def _path(self, key: Sequence[str]) -> Path:
+        return self._folder / "vectors" / f"{digest_texts(key)[:LENGTH]}.npy"

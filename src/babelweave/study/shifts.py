@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from babelweave.artifact import digest_texts
+from babelweave.data.squad import text_id
 from babelweave.errors import DataError, UsageError
 from babelweave.evaluate.benchmarks import mlqa, xquad_r
 from babelweave.evaluate.benchmarks.perturbed import perturb_tasks
@@ -17,10 +18,13 @@ from babelweave.evaluate.benchmarks.rankers import Stopwatch, distinct_passages
 from babelweave.evaluate.benchmarks.subsets import Tasks
 from babelweave.protocols import Perturbation
 from babelweave.recipe import data_path
-from babelweave.records import Passage, Subset
+from babelweave.records import Passage, Query, Subset
 from babelweave.shift.spec import open_perturbation
 from babelweave.shift.splits import english_tiers
-from babelweave.study.recipe import CLEAN, Benchmark, Study
+from babelweave.study.recipe import Study
+from babelweave.study.sections import CLEAN, Benchmark
+from babelweave.train.sections import Data
+from babelweave.train.sources import digests, read_data
 
 
 class Condition(NamedTuple):
@@ -104,6 +108,8 @@ def read_conditions(study: Study) -> Conditions:
                 tiers = english_tiers(data_path(".", study.root), shift.distractors)
                 tasks = [_tasks(study.benchmark, study.root, tiers[n]) for n in shift.distractors]
                 posed += [Posed(c, found) for c, found in zip(conditions, tasks, strict=True)]
+            elif shift.data is not None:
+                posed.append(Posed(conditions[0], _of_data(shift.data, study.root)))
             else:
                 other = shift.benchmark or study.benchmark.model_copy(update={"subsets": shift.subsets})
                 posed.append(Posed(conditions[0], _tasks(other, study.root)))
@@ -139,6 +145,32 @@ def _tasks(benchmark: Benchmark, root: str | None, distractors: Sequence[Passage
     if empty := next((s.name for s in subsets if not s.queries), None):
         raise DataError(f"{source}: subset {empty} has no question here")
     return replace(tasks, subsets=subsets, signature=signature, watch=Stopwatch())
+
+
+def _of_data(data: Data, root: str | None) -> Tasks:
+    """Questions of training data, a subset for each language of passages and of questions.
+
+    A question is searched for in all the passages of the data in its passage's language, those of questions
+    that were not drawn too: then the pool does not tell which ones were.
+    """
+    data = data.model_copy(update={"root": data.root or root})
+    pool = read_data(data, whole=True)
+    passages = [p._replace(doc_id=text_id(p.content)) for p in pool.passages]
+    asked: dict[str, tuple[str, str, list[Query], dict[str, dict[str, int]]]] = {}
+    for name, questions in pool.questions.items():
+        for question in questions:
+            found, lang = passages[question.positives[0]].lang, question.query.lang
+            _, _, queries, qrels = asked.setdefault(f"{found}-{lang}", (found, lang, [], {}))
+            query = question.query._replace(query_id=f"{name}: {question.query.query_id}")
+            queries.append(query)
+            qrels[query.query_id] = {passages[row].doc_id: 1 for row in question.positives}
+    subsets = [
+        Subset(name, found, lang, [p for p in passages if p.lang == found], queries, qrels)
+        for name, (found, lang, queries, qrels) in sorted(asked.items())
+    ]
+    whole = digest_texts(text for p in passages for text in (p.doc_id, p.lang))
+    signature = {"data": digests(pool), "passages": whole}
+    return Tasks(subsets, (), signature, Stopwatch())
 
 
 def _first(subset: Subset, n: int | None) -> Subset:

@@ -18,7 +18,7 @@ import numpy as np
 from babelweave.evaluate.compare import Comparison, Estimate, compare, correct, estimate
 from babelweave.evaluate.results import by_question, question_language
 from babelweave.records import Scores
-from babelweave.study.recipe import CLEAN
+from babelweave.study.sections import CLEAN
 from babelweave.study.shifts import Condition
 
 SHIFTED = "shifted"

@@ -158,6 +158,8 @@ def _read(data: GeneratorData) -> tuple[Sets, dict[str, int]]:
     sets: Sets = {}
     for source in data.sets:
         name = source.label
+        if name not in pool.questions:  # nothing of it was drawn
+            continue
         items = list(_items(pool, name, once=data.once_per_question))
         sets[name] = _limited(items, source.limit)
         counts[f"{name}: examples"] = len(sets[name])

@@ -14,9 +14,10 @@ from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, Po
 
 from babelweave import registry
 from babelweave.data.languages import canonical
-from babelweave.errors import UsageError
+from babelweave.errors import UsageError, nearest
 from babelweave.protocols import Fuser
 from babelweave.recipe import Strict
+from babelweave.shift.splits import provenance_shares
 from babelweave.train.settings import Checked
 from babelweave.weave.fusers.spec import open_fuser, vectors_per_passage
 
@@ -116,6 +117,32 @@ class Source(Checked):
             yield "several query_lang can be told apart for tevatron rows and squad files only"
 
 
+class Provenance(Checked):
+    """Questions drawn so that where they come from tells their language, more or less (`shift.splits`).
+
+    A provenance is a data set, or several of a kind; each needs questions in every language.
+    """
+
+    aligned: dict[Language, str]
+    """Language of questions -> the provenance most of them come from."""
+    of: dict[str, str] = Field(default_factory=dict)
+    """Set -> its provenance; by default its own name."""
+    strength: Annotated[float, Field(ge=0, le=1)]
+    """At 0 a language is spread evenly over provenances; at 1 all of it comes from the one aligned."""
+    n: PositiveInt
+    """Questions drawn, of every language alike."""
+    reverse: bool = False
+    """Shares as `provenance_shares` reverses them: at 1 nothing of a language comes from the one aligned."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Of the draw; the same questions for all seeds of a training."""
+
+    def _contradictions(self) -> Iterator[str]:
+        try:
+            provenance_shares(self.aligned, self.strength)
+        except UsageError as error:
+            yield str(error)
+
+
 class Data(Checked):
     """What is trained on."""
 
@@ -125,11 +152,24 @@ class Data(Checked):
     """A file of passages near evaluation sets ({"sha1": of the raw text, ...} a line), left out of every
     source but `relevance`, which has read it."""
     sets: Annotated[tuple[Source, ...], Field(min_length=1)]
+    half: Literal["train", "test"] | None = None
+    """Only questions whose first passage falls into this half, by a hash of its text: what is trained on and
+    what is asked of the same sources then share no such passage."""
+    provenance: Provenance | None = None
+    """Which of the questions are drawn; all by default."""
 
     def _contradictions(self) -> Iterator[str]:
-        for name, n in Counter(source.label for source in self.sets).items():
+        labels = Counter(source.label for source in self.sets)
+        for name, n in labels.items():
             if n > 1:
                 yield f"{n} sets are called {name!r}; give each a name"
+        if self.provenance is not None:
+            of, known = self.provenance.of, set(self.provenance.aligned.values())
+            for name in sorted(of.keys() - labels.keys()):
+                yield f"provenance.of: unknown set {name!r}; {nearest(name, labels)}"
+            for name in labels:
+                if (provenance := of.get(name, name)) not in known:
+                    yield f"set {name!r}: provenance.aligned names no provenance {provenance!r}"
 
 
 class Model(Checked):

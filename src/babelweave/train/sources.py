@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection as Container
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -16,9 +17,10 @@ from babelweave.data.parallel.read import read_parallel
 from babelweave.data.relevance import read_relevance
 from babelweave.data.scripts import Scripts
 from babelweave.data.squad import squad_paragraphs, text_id
-from babelweave.errors import UsageError
+from babelweave.errors import DataError, UsageError
 from babelweave.recipe import data_path
 from babelweave.records import Passage, Query
+from babelweave.shift.splits import Row, provenance_sample
 from babelweave.train.card import TrainingData, declared
 from babelweave.train.rows import (
     Example,
@@ -29,24 +31,77 @@ from babelweave.train.rows import (
     read_rows,
     tevatron_examples,
 )
-from babelweave.train.sections import SQUAD, TEVATRON, Data, Source
+from babelweave.train.sections import SQUAD, TEVATRON, Data, Provenance, Source
 
 _USE = "relevance"
 
 
-def read_data(data: Data) -> RowPool:
+def read_data(data: Data, *, whole: bool = False) -> RowPool:
     """Every set of a recipe, in its order.
 
+    Args:
+        whole: keep the passages of questions that `provenance` does not draw, as something to search in.
     Raises:
-        UsageError: a relative path without a root, or an option a loader does not take.
-        DataError: a source is missing, broken, or has nothing to train on in the languages asked for.
+        UsageError: a relative path without a root, an option a loader does not take, or questions in a
+            language that `provenance` does not align.
+        DataError: a source is missing, broken, or has nothing to train on in the languages asked for, or too
+            few questions of a provenance and language.
     """
     excluded = read_exclusions(data_path(data.exclusions, data.root)) if data.exclusions else {}
     pool = RowPool()
     for source in data.sets:
         examples = _examples(source, data.root, excluded)
+        left_out: Counter[str] = Counter()
+        if data.half is not None:
+            examples = _half(examples, data.half, left_out)
         pool.add(source.label, examples, languages=source.languages, excluded=excluded)
+        pool.counts[source.label].update(left_out)
+    if data.provenance is not None:
+        _draw(pool, data.provenance)
+        return pool if whole else _of_questions(pool)
     return pool
+
+
+def _half(examples: Iterable[Example], half: str, left_out: Counter[str]) -> Iterator[Example]:
+    """Those whose first passage, or failing that whose question, has an even hash ("train") or an odd one."""
+    for example in examples:
+        text = example.positives[0].text if example.positives else example.query.text
+        if (int(text_id(text), 16) % 2 == 0) == (half == "train"):
+            yield example
+        else:
+            left_out["questions of the other half left out"] += 1
+
+
+def _draw(pool: RowPool, settings: Provenance) -> None:
+    """Keep the questions that are drawn, in every set."""
+    places = [(name, question) for name, questions in pool.questions.items() for question in questions]
+    rows = [Row(settings.of.get(name, name), question.query.lang) for name, question in places]
+    aligned, strength, reverse = settings.aligned, settings.strength, settings.reverse
+    try:
+        drawn = provenance_sample(rows, aligned, strength, settings.n, seed=settings.seed, reverse=reverse)
+    except (UsageError, DataError) as error:
+        raise type(error)(f"data.provenance: {error}; name the languages of each set") from error
+    kept: dict[str, list[Question]] = {name: [] for name in pool.questions}
+    for i in drawn:
+        kept[places[i][0]].append(places[i][1])
+    for name, questions in kept.items():
+        counts = pool.counts[name]
+        counts["questions not drawn"] = len(pool.questions[name]) - len(questions)
+        counts["questions"] = len(questions)
+    pool.questions = {name: questions for name, questions in kept.items() if questions}
+
+
+def _of_questions(pool: RowPool) -> RowPool:
+    """The pool with the passages of its questions alone."""
+    smaller = RowPool()
+    smaller.counts = pool.counts
+
+    def rows(old: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(smaller.row(pool.passages[row]) for row in old)
+
+    for name, questions in pool.questions.items():
+        smaller.questions[name] = [Question(q, rows(right), rows(wrong)) for q, right, wrong in questions]
+    return smaller
 
 
 def digests(pool: RowPool) -> dict[str, str]:
@@ -157,6 +212,8 @@ def training_data(data: Data, pool: RowPool) -> tuple[TrainingData, ...]:
     """What a model card says of the sets: the registry's own words, else those of the recipe."""
     found = []
     for source in data.sets:
+        if source.label not in pool.questions:  # nothing of it was drawn
+            continue
         languages = tuple(sorted({question.query.lang for question in pool.questions[source.label]}))
         n = len(pool.questions[source.label])
         found.append(source_data(source, n, languages, data.root, _USE))

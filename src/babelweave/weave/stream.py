@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from babelweave.artifact import Manifest
+from babelweave.encode.adjust import Adjustment
 from babelweave.encode.store import (
     SHARD_SIZE,
     Counted,
@@ -27,18 +28,13 @@ from babelweave.encode.store import (
 from babelweave.errors import DataError, UsageError
 from babelweave.generate.queries import GeneratedQueries
 from babelweave.protocols import Encoder, Fuser
-from babelweave.records import Bool, Float32, Int64, Passage
+from babelweave.records import Float32, Int64, Passage
+from babelweave.weave.blocks import Lookup, adjusted, count_names, encode_block
 from babelweave.weave.fusers.mean import alpha_mean
 from babelweave.weave.fusers.spec import vectors_per_passage
 
 BLOCK_SIZE = 256
 """Passages fused together: 256 with 35 queries of 384 dimensions are 14 MB of vectors."""
-
-Lookup = Callable[[Sequence[str]], Mapping[str, Mapping[str, Sequence[str]]]]
-"""doc_ids of a block -> doc_id -> language -> queries, best first; passages without queries may be absent.
-
-`GeneratedQueries.lookup` is one; for queries in memory, `lambda _: queries` is another.
-"""
 
 
 class Woven(NamedTuple):
@@ -46,6 +42,10 @@ class Woven(NamedTuple):
 
     vectors: Float32
     counts: Mapping[str, int]
+
+
+Version = tuple[Float32, Adjustment | None]
+"""float32 (n, d) of passages, and what their queries are adjusted by before they are fused."""
 
 
 class QueryVectors(NamedTuple):
@@ -244,15 +244,52 @@ def weave_vectors(
         float32 (n * v, d) and the counts `queries`, `truncated_queries`, `passages_without_queries`,
         `queries.<lang>`.
     """
-    rows: list[Float32] = []
-    counts: Counter[str] = Counter(dict.fromkeys(_count_names(languages), 0))
+    versions: list[Version] = [(vectors, None)]
+    (woven,) = weave_versions(
+        versions,
+        doc_ids,
+        lookup,
+        encoder,
+        fuser,
+        languages,
+        per_language=per_language,
+        block_size=block_size,
+    )
+    return woven
+
+
+def weave_versions(
+    versions: Sequence[Version],
+    doc_ids: Sequence[str],
+    lookup: Lookup,
+    encoder: Encoder,
+    fuser: Fuser,
+    languages: Sequence[str],
+    *,
+    per_language: int | None = None,
+    block_size: int = BLOCK_SIZE,
+) -> list[Woven]:
+    """`weave_vectors` of several versions of the same passages, whose queries are encoded once for all.
+
+    Args:
+        versions: the vectors of the passages, adjusted already, and how their queries are to be adjusted.
+    Raises:
+        UsageError: an adjustment that was not fitted on a language of the queries.
+    """
+    rows: list[list[Float32]] = [[] for _ in versions]
+    counts: Counter[str] = Counter(dict.fromkeys(count_names(languages), 0))
     for start in range(0, len(doc_ids), block_size):
         ids = doc_ids[start : start + block_size]
-        block = _encode_block(ids, lookup, encoder, languages, per_language)
-        fused = fuser.fuse(vectors[start : start + len(ids)], block.generated, block.mask, block.languages)
-        rows.append(np.asarray(fused, dtype=np.float32).reshape(-1, vectors.shape[1]))
+        block = encode_block(ids, lookup, encoder, languages, per_language)
         counts.update(block.counts)
-    return Woven(np.concatenate(rows) if rows else vectors, dict(counts))
+        for (vectors, adjustment), own in zip(versions, rows, strict=True):
+            generated = block.generated if adjustment is None else adjusted(block, adjustment)
+            fused = fuser.fuse(vectors[start : start + len(ids)], generated, block.mask, block.languages)
+            own.append(np.asarray(fused, dtype=np.float32).reshape(-1, vectors.shape[1]))
+    return [
+        Woven(np.concatenate(own) if own else vectors, dict(counts))
+        for (vectors, _), own in zip(versions, rows, strict=True)
+    ]
 
 
 def query_means(
@@ -273,7 +310,7 @@ def query_means(
     counts = np.zeros((n, len(languages)), dtype=np.int64)
     for start in range(0, n, block_size):
         ids = doc_ids[start : start + block_size]
-        block = _encode_block(ids, lookup, encoder, languages, per_language)
+        block = encode_block(ids, lookup, encoder, languages, per_language)
         for i, lang in enumerate(languages):
             slots = [j for j, slot in enumerate(block.languages) if slot == lang]
             n_here = block.mask[:, slots].sum(axis=1)
@@ -298,7 +335,7 @@ def query_vectors(
     dimensions are 2 x 540 MB.
     """
     blocks = [
-        _encode_block(doc_ids[start : start + block_size], lookup, encoder, languages, per_language)
+        encode_block(doc_ids[start : start + block_size], lookup, encoder, languages, per_language)
         for start in range(0, len(doc_ids), block_size)
     ]
     width = {lang: max((b.languages.count(lang) for b in blocks), default=1) for lang in languages}
@@ -313,61 +350,3 @@ def query_vectors(
             vectors[rows, here : here + n_here] = block.generated[:, there : there + n_here]
             counts[rows, here : here + n_here] = block.mask[:, there : there + n_here]
     return QueryVectors(slots, vectors, counts)
-
-
-class _Block(NamedTuple):
-    generated: Float32
-    """(n, g, d); zero where there is no query."""
-    mask: Bool
-    languages: tuple[str, ...]
-    """(g,)"""
-    counts: Mapping[str, int]
-
-
-def _encode_block(
-    doc_ids: Sequence[str],
-    lookup: Lookup,
-    encoder: Encoder,
-    languages: Sequence[str],
-    per_language: int | None,
-) -> _Block:
-    """Slots of a language lie together, as many as the passage with the most queries needs, and at least
-    one, so that a fuser with a row per language keeps as many rows in every block."""
-    found = lookup(doc_ids)
-    held = [
-        {lang: found[doc_id].get(lang, ())[:per_language] for lang in languages} if doc_id in found else {}
-        for doc_id in doc_ids
-    ]
-    slots = tuple(
-        lang for lang in languages for _ in range(max((len(h.get(lang, ())) for h in held), default=0) or 1)
-    )
-    first_slot = {lang: slots.index(lang) for lang in languages}
-    texts: dict[str, int] = {}
-    places: list[tuple[int, int, int]] = []
-    counts = dict.fromkeys(_count_names(languages), 0)
-    for i, by_lang in enumerate(held):
-        before = len(places)
-        for lang in languages:
-            for rank, text in enumerate(by_lang.get(lang, ())):
-                places.append((i, first_slot[lang] + rank, texts.setdefault(text, len(texts))))
-                counts[f"queries.{lang}"] += 1
-        counts["passages_without_queries"] += len(places) == before
-    generated = np.zeros((len(doc_ids), len(slots), encoder.signature.dimension), dtype=np.float32)
-    mask = np.zeros(generated.shape[:2], dtype=np.bool_)
-    if places:
-        encoded = encoder.encode(list(texts), "query")
-        rows, columns, sources = np.array(places).T
-        generated[rows, columns] = encoded.vectors[sources]
-        mask[rows, columns] = True
-        counts["truncated_queries"] = encoded.n_truncated
-    counts["queries"] = len(places)
-    return _Block(generated, mask, slots, counts)
-
-
-def _count_names(languages: Sequence[str]) -> list[str]:
-    return [
-        "passages_without_queries",
-        "queries",
-        "truncated_queries",
-        *(f"queries.{lang}" for lang in languages),
-    ]

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from babelweave.encode.adjust import Adjustment
 from babelweave.errors import UsageError
 from babelweave.generate.queries import GeneratedQueries
 from babelweave.generate.run import check_languages
@@ -24,7 +25,8 @@ from babelweave.index.exact import ExactIndex
 from babelweave.protocols import Encoder, Fuser, Generator
 from babelweave.ranking import tie_keys, to_run
 from babelweave.records import Float32, Passage, Role, Run, Subset
-from babelweave.weave.stream import Lookup, check_request, weave_vectors
+from babelweave.weave.blocks import Lookup
+from babelweave.weave.stream import check_request, weave_vectors
 
 
 @dataclass(slots=True)
@@ -151,17 +153,22 @@ class EncodedTasks:
         self.counts[f"truncated, {role}"] = n_truncated
         return vectors
 
-    def rank(self, subset: Subset, rows: Float32, depth: int) -> Run:
+    def rank(self, subset: Subset, rows: Float32, depth: int, adjustment: Adjustment | None = None) -> Run:
         """The run of a subset by exact search.
 
         Args:
             rows: float32 (n, v, d), the rows of every passage; the best of a passage counts.
+            adjustment: of the questions, where the rows are adjusted too.
+        Raises:
+            UsageError: an adjustment that was not fitted on a language of the questions.
         """
         _, v, d = rows.shape
         doc_ids = [p.doc_id for p in subset.passages for _ in range(v)]
         index = ExactIndex(d, keys=tie_keys(doc_ids), cosine=self.cosine)
         index.add(rows[[self._passages[p] for p in subset.passages]].reshape(-1, d))
         questions = self._question_vectors[[self._questions[q.text] for q in subset.queries]]
+        if adjustment is not None:
+            questions = adjustment.apply(questions, [q.lang for q in subset.queries])
         passages = np.arange(len(doc_ids)) // v if v > 1 else None
         hits = search_passages(index, passages, questions, min(depth, len(subset.passages)))
         return to_run([q.query_id for q in subset.queries], hits, doc_ids)
