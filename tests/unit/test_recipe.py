@@ -201,7 +201,7 @@ def test_a_place_without_a_recipe(tmp_path: Path) -> None:
         load_recipe("nothing-like-it")
 
 
-STUDIES = {"robustness"}
+STUDIES = {"robustness", "robustness-splits"}
 
 
 @pytest.mark.parametrize("name", sorted({Path(file.name).stem for file in PACKAGED.iterdir()} - STUDIES))
