@@ -66,8 +66,8 @@ class Erasure:
 
     def apply(self, vectors: Float32, languages: Sequence[str]) -> Float32:
         """(n, d) -> (n, d); the map is one for all, so the languages are not looked at."""
-        told: Float32 = (vectors - self.centre) @ self.right.T
-        moved: Float32 = vectors - told @ self.left.T
+        told = (vectors - self.centre) @ self.right.T
+        moved = (vectors - told @ self.left.T).astype(np.float32, copy=False)
         return _unit(moved) if self.unit else moved
 
 
