@@ -138,7 +138,7 @@ def recipes_page() -> str:
         '`kind = "retriever"`.\n',
         *_section("study", Study),
     ]
-    told: set[Section] = set()
+    told: set[Section] = {section for model in kinds.values() for _, section in _sections(model)}
     for head, section in _sections(Study):
         parts += _section(head, section) if section not in told else []
         told.add(section)

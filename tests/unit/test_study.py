@@ -204,6 +204,9 @@ def test_the_packaged_study_of_splits() -> None:
     assert "hi" not in made.recipe.vocabulary.languages  # type: ignore[attr-defined]
     assert {p.limit for p in made.recipe.data.sets} == {100, 300, 500, 1000, 3000}  # type: ignore[attr-defined]
     quick = load_study("robustness-splits", profile="quick")
+    for start in (*study.starts, *quick.starts):
+        if start.recipe is not None:
+            read_start(start, None)
     assert {start.name for start in quick.starts} == {"mini", "small-without-hi", "strength-1"}
     assert {"plain~centred", "plain+woven~erased", "augmented~erased"} <= {arm.name for arm in quick.rows}
 

@@ -174,8 +174,8 @@ class Shift(Checked):
     distractors: tuple[PositiveInt, ...] = ()
     """Passages of the English pool added to English pools, for instance [1000, 10000]."""
     data: Data | None = None
-    """Questions of training data that nothing is trained on (`half = "test"`), asked over all of its passages
-    in a language; with `provenance` in shares that are reversed."""
+    """`[data]` of kind "retriever": questions that nothing is trained on (`half = "test"`), asked over all of
+    its passages in a language; with `provenance` in shares that are reversed."""
 
     def _contradictions(self) -> Iterator[str]:
         kinds = ("perturb", "subsets", "benchmark", "distractors", "data")
