@@ -91,6 +91,9 @@ TABLE: dict[str, dict[str, Entry]] = {
         "hub": Entry("babelweave.data.hub:CARD", "a Hugging Face data set in BEIR or MTEB form", "datasets"),
         "iapp": Entry("babelweave.data.squad:IAPP", "iapp-wiki-qa: Thai questions on Wikipedia"),
         "jaquad": Entry("babelweave.data.squad:JAQUAD", "JaQuAD: Japanese questions on Wikipedia"),
+        "mined-questions": Entry(
+            "babelweave.data.mined:CARD", "questions in 18 languages with English passages, found by answer"
+        ),
         "mkqa": Entry("babelweave.data.mkqa:CARD", "MKQA: parallel questions with answers, no passages"),
         "mlqa": Entry("babelweave.data.mlqa:CARD", "MLQA: 7 languages of passages by 7 of questions"),
         "nq-oracle": Entry("babelweave.data.nq:CARD", "Natural Questions with their gold passages"),
@@ -107,6 +110,9 @@ TABLE: dict[str, dict[str, Entry]] = {
         "drcd": Entry("babelweave.data.relevance:DRCD", "DRCD: dev and test"),
         "iapp": Entry("babelweave.data.relevance:IAPP", "iapp-wiki-qa: all of it"),
         "jaquad": Entry("babelweave.data.relevance:JAQUAD", "JaQuAD: all of it"),
+        "mined": Entry(
+            "babelweave.data.relevance:MINED", "XOR-Retrieve train, MKQA, Mintaka with English passages"
+        ),
         "nq": Entry("babelweave.data.relevance:NQ", "Natural Questions with their gold passages"),
         "squad": Entry("babelweave.data.relevance:SQUAD", "SQuAD 1.1: train only"),
         "tydi": Entry("babelweave.data.relevance:TYDI", "TyDi QA GoldP: train and dev"),

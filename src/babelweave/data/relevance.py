@@ -167,3 +167,31 @@ IAPP = RelevanceCard(
     path="iapp-wiki-qa-thai/data.zip",
     splits=("train", "valid", "test"),
 )
+MINED = RelevanceCard(
+    title="XOR-Retrieve train, MKQA and Mintaka (dev) with English passages that hold an answer",
+    attribution="Asai et al. 2021, XOR QA; Longpre et al. 2021, MKQA; Sen et al. 2022, Mintaka; Wikipedia",
+    languages=(
+        *(
+            "ar",
+            "bn",
+            "de",
+            "es",
+            "fi",
+            "fr",
+            "hi",
+            "it",
+            "ja",
+            "km",
+            "ko",
+            "ms",
+            "pt",
+            "ru",
+            "sv",
+            "te",
+            "tr",
+        ),
+        "zh",
+    ),
+    dataset="mined-questions",
+    path=".",
+)
