@@ -178,6 +178,19 @@ def test_a_resumed_run_ends_as_it_would_have(folder: Path, changed: tuple[str, .
     assert np.isfinite(losses(folder / "whole")).all()
 
 
+def test_what_a_loss_learns_at_the_encoder_s_rate_is_said(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A classifier that begins at 0 moves nothing at 2e-5, and an arm with it would be plain training."""
+    adversary = "adversaries=[{name='language_confusion'}]"
+    recipe(folder, adversary).train(folder / "slow")
+    assert "optimisation.learning_rates.language_confusion" in caplog.text
+    caplog.clear()
+    rates = "optimisation.learning_rates={'language_confusion' = 0.1}"
+    recipe(folder, adversary, rates).train(folder / "own")
+    assert "learning_rates" not in caplog.text
+
+
 def test_a_woven_loss_is_that_of_the_index_s_own_vectors(folder: Path) -> None:
     """With one step of rate 0, all queries and no dropout, the loss follows from encoder and fuser."""
     config = read_json(folder / "base" / "config.json")

@@ -8,6 +8,7 @@ so that resuming needs no class path, no hub and no pickled arguments.
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import random
 import re
@@ -29,6 +30,8 @@ from babelweave.train.batches import TextCollator
 from babelweave.train.folder import TrainingFolder, is_first_process, n_processes, standing, whole_or_none
 from babelweave.train.settings import Optimisation, Precision
 from babelweave.weights import has_bfloat16
+
+logger = logging.getLogger(__name__)
 
 WEIGHTS = "model.safetensors"
 LOSS_WEIGHTS = "loss.safetensors"
@@ -176,6 +179,14 @@ class EncoderTrainer(Resumable, SentenceTransformerTrainer):  # type: ignore[mis
                 raise UsageError(
                     f"optimisation.learning_rates: no parameter's name matches {pattern!r}; "
                     f"{nearest(pattern, {name.split('.')[-2] for name in names if '.' in name})}"
+                )
+        for name in self.loss_parameters():
+            if not any(re.search(pattern, name) for pattern in args.learning_rate_mapping):
+                short = name.split(".")[-1]
+                logger.warning(
+                    "%s learns at the encoder's rate of %g, at which it hardly moves; give it its own, "
+                    "optimisation.learning_rates.%s = 1e-2 for instance",
+                    *(short, args.learning_rate, short),
                 )
         found: tuple[Any, Any] = super().get_optimizer_cls_and_kwargs(args, model)
         return found
