@@ -184,8 +184,8 @@ class EncoderTrainer(Resumable, SentenceTransformerTrainer):  # type: ignore[mis
             if not any(re.search(pattern, name) for pattern in args.learning_rate_mapping):
                 short = name.split(".")[-1]
                 logger.warning(
-                    f"{short} learns at the encoder's rate of {args.learning_rate:g} and will hardly move; give it "
-                    f"its own, optimisation.learning_rates.{short} = 1e-2 for instance"
+                    f"{short} learns at the encoder's rate of {args.learning_rate:g} and will hardly move; "
+                    f"give it its own, optimisation.learning_rates.{short} = 1e-2 for instance"
                 )
         found: tuple[Any, Any] = super().get_optimizer_cls_and_kwargs(args, model)
         return found
