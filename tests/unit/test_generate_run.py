@@ -91,7 +91,9 @@ class TestPlan:
         assert found.hours * 3600 >= 0.002 * 200 / 2
         assert found.cost is None
         assert [(len(ids), lang) for ids, lang in generator.calls] == [
+            (1, "de"),  # opens the language
             (1, "de"),
+            (1, "ar"),
             (2, "ar"),
             (4, "de"),
             (8, "ar"),
@@ -103,7 +105,18 @@ class TestPlan:
         generator = Scripted(lambda *_: ["q"], seconds=1.2)
         passages = [Passage(str(i), "text", "en") for i in range(50)]
         plan_generation(passages, generator, ["de"], 1)
-        assert [len(ids) for ids, _ in generator.calls] == [1, 2]
+        assert [len(ids) for ids, _ in generator.calls] == [1, 1, 2]
+
+    def test_what_opens_once_is_not_counted_for_every_passage(self) -> None:
+        class Opens(Scripted):
+            def generate(self, passages: Sequence[Passage], lang: str, n: int, seed: int) -> list[list[str]]:
+                time.sleep(0.0 if any(lang == at for _, at in self.calls) else 0.5)
+                return super().generate(passages, lang, n, seed)
+
+        passages = [Passage(str(i), "text", "en") for i in range(1000)]
+        found = plan_generation(passages, Opens(lambda *_: ["q"]), ["de", "ar"], 1)
+        assert found.hours is not None
+        assert found.hours * 3600 < 60  # 1,000 s where opening is counted
 
     def test_nothing_to_plan(self) -> None:
         with pytest.raises(DataError, match="no passages"):

@@ -104,16 +104,24 @@ def plan(
 
 
 def _try(head: Sequence[Passage], generator: Generator, order: Order) -> _Sample:
-    """1, 2, 4, ... passages, each time in another language, until the time is up."""
+    """1, 2, 4, ... passages, each time in another language, until the time is up.
+
+    What is done once for a run or a language, opening a model or its words, is done before the clock starts.
+    """
     done = n_bytes = 0
     size, spent, last = 1, 0.0, 0.0
     tokens: dict[str, int] = {}
+    opened: set[str] = set()
     for lang in cycle(order.languages):
         chunk = head[done : done + size]
         if not chunk or spent > _SAMPLE_S:
             break
+        asked = order._replace(languages=[lang], seed=0)
+        if lang not in opened:
+            make_queries(chunk[:1], generator, asked)
+            opened.add(lang)
         start = time.perf_counter()
-        made = make_queries(chunk, generator, order._replace(languages=[lang], seed=0))
+        made = make_queries(chunk, generator, asked)
         last = time.perf_counter() - start
         n_bytes += sum(len(f"{q.doc_id}{q.lang}{q.query}".encode()) for q in made.queries)
         for name in ("input_tokens", "output_tokens"):
