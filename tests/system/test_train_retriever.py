@@ -207,8 +207,8 @@ def test_the_best_on_dev_is_what_is_kept(folder: Path) -> None:
     asked = recipe(
         folder,
         dev,
-        "optimisation.max_steps=90",
-        "optimisation.eval_every=30",
+        "optimisation.max_steps=240",
+        "optimisation.eval_every=80",
         "optimisation.patience=5",
     )
     trained = asked.train(folder / "model")
@@ -217,10 +217,10 @@ def test_the_best_on_dev_is_what_is_kept(folder: Path) -> None:
         for line in read_log(folder / "model" / "log.jsonl")
         if "evaluation" in line
     ]
-    assert [step for step, _ in figures] == [30, 60, 90]
+    assert [step for step, _ in figures] == [80, 160, 240]
     assert (trained.best_step, trained.best) == max(figures, key=lambda pair: pair[1])
     assert trained.best is not None
-    assert trained.best > 0.1  # by chance 0.046: the mean of 1/rank to 10 over 64
+    assert trained.best > 0.3  # by chance 0.046: the mean of 1/rank to 10 over 64; 0.66 to 0.83 by processor and threads
     encoder = open_encoder(str(folder / "model"))
     scores = (
         encoder.encode([q.text for q in questions], "query").vectors
