@@ -190,11 +190,10 @@ def write_folder(folder: Path, kind: str, *, overwrite: bool) -> Iterator[Path]:
     check_target(folder, kind, overwrite=overwrite)
     folder = folder.resolve()  # a name to add to, also for `.`
     aside = folder.with_name(folder.name + _ASIDE)
-    with storing(folder):
-        shutil.rmtree(aside, ignore_errors=True)  # left by a killed run
-        aside.mkdir(parents=True)
-    try:
+    try:  # from before the folder is there: an interrupt may come at once
         with storing(folder):
+            shutil.rmtree(aside, ignore_errors=True)  # left by a killed run
+            aside.mkdir(parents=True)
             yield aside
             replaced = folder.with_name(folder.name + _REPLACED)
             shutil.rmtree(replaced, ignore_errors=True)
