@@ -110,13 +110,13 @@ class TestPlan:
     def test_what_opens_once_is_not_counted_for_every_passage(self) -> None:
         class Opens(Scripted):
             def generate(self, passages: Sequence[Passage], lang: str, n: int, seed: int) -> list[list[str]]:
-                time.sleep(0.0 if any(lang == at for _, at in self.calls) else 0.5)
+                time.sleep(0.0 if self.calls else 2.1)  # longer than is tried
                 return super().generate(passages, lang, n, seed)
 
         passages = [Passage(str(i), "text", "en") for i in range(1000)]
-        found = plan_generation(passages, Opens(lambda *_: ["q"]), ["de", "ar"], 1)
+        found = plan_generation(passages, Opens(lambda *_: ["q"]), ["de"], 1)
         assert found.hours is not None
-        assert found.hours * 3600 < 60  # 1,000 s where opening is counted
+        assert found.hours * 3600 < 200  # 2,100 s where opening is counted
 
     def test_nothing_to_plan(self) -> None:
         with pytest.raises(DataError, match="no passages"):
