@@ -14,7 +14,7 @@ from babelweave.artifact import read_json
 from babelweave.data.languages import canonical
 from babelweave.encode.adjust import fit_centring
 from babelweave.encode.spec import open_encoder
-from babelweave.study.cells import cell_file, plan_study
+from babelweave.study.cells import Pace, cell_file, plan_study
 from babelweave.study.recipe import load_study
 from babelweave.study.run import run_study
 from babelweave.study.shifts import read_conditions
@@ -97,6 +97,18 @@ def test_the_plan_counts_what_is_encoded(recipe: Path, tmp_path: Path) -> None:
     # 8 passages; 8 questions clean and swapped, 4 German ones' English, for two weaves; a query per passage;
     # 8 and 3 texts of two languages in two roles
     assert work.texts == 8 + 2 * (8 + 8 + 4) + 8 + 2 * 2 * (8 + 3)
+
+
+def test_training_passages_count_at_the_length_they_are_cut_to(recipe: Path, tmp_path: Path) -> None:
+    """Two steps of four passages, thrice a forward pass with the way back; 12 tokens where measured."""
+
+    def seconds(cut: int) -> float:
+        overrides = ["max_tokens_passage=12", f"training.model.max_tokens_passage={cut}", "seeds=[0]"]
+        overrides.append("arms=[{name='plain', train={}}]")
+        return plan_study(load_study(recipe, overrides)).work(tmp_path, Pace(0.0, 1.0)).seconds
+
+    measuring = 8
+    assert [seconds(cut) - measuring for cut in (3, 12, 24)] == pytest.approx([3 * 2 * 4 / 4, 24, 24])
 
 
 def test_it_goes_on_from_the_cells_it_has(recipe: Path, finished: Path, tmp_path: Path) -> None:

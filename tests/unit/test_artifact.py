@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -132,6 +133,20 @@ class TestFolders:
     def test_a_failure_leaves_nothing(self, tmp_path: Path) -> None:
         with pytest.raises(RuntimeError):
             _fail_midway(write_folder(tmp_path / "out", "thing", overwrite=False), RuntimeError)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_an_interrupt_as_the_folder_is_made_leaves_nothing(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made = Path.mkdir
+
+        def make_and_interrupt(self: Path, *args: Any, **options: Any) -> None:
+            made(self, *args, **options)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(Path, "mkdir", make_and_interrupt)
+        with pytest.raises(KeyboardInterrupt), write_folder(tmp_path / "out", "thing", overwrite=False):
+            pass
         assert list(tmp_path.iterdir()) == []
 
     def test_a_failure_while_overwriting_keeps_the_old(self, tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def plan(
     workers: int = 1,
     sample: int = 32,
 ) -> GenerationPlan:
-    """Count the passages, and try the generator for about two seconds.
+    """Count the passages, open the generator, and try it for about two seconds.
 
     An endpoint is not asked; its tokens are estimated.
 
