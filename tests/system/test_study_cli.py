@@ -12,9 +12,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from babelweave.artifact import read_json, read_manifest
+from babelweave.artifact import Claim, read_json, read_manifest
 from babelweave.cli.main import main
+from babelweave.errors import UsageError
+from babelweave.study.cells import plan_study
+from babelweave.study.recipe import load_study
 from babelweave.study.results import read_study
+from babelweave.study.run import run_study
 from conftest import Cli
 from tiny_study import write_study_files
 from tiny_training import spawn
@@ -57,7 +61,6 @@ def test_files_have_the_stated_shape(finished: Path) -> None:
         keys = ("arm", "shift", "severity", "seed", "subset", "measure")
         own = [r["value"] for r in per_query if all(r[k] == cell[k] for k in keys)]
         assert (cell["n"], cell["mean"]) == (4, pytest.approx(np.mean(own)))
-    assert not (finished / "cells").exists()
     assert not (finished / "vectors").exists()
 
 
@@ -170,24 +173,82 @@ def test_killed_it_goes_on_without_computing_again(
     done = {
         p: p.stat().st_mtime_ns for p in out.rglob("*") if p.suffix == ".parquet" or p.name == "manifest.json"
     }
-    assert [p for p in done if p.parent.name == "cells"], "cells were measured before the kill"
+    kept = [p for p in done if p.parent.name == "cells"]
+    assert kept, "cells were measured before the kill"
     assert not (out / "manifest.json").exists()
-    held = tmp_path / "held"
-    held.mkdir()
-    for path in done:
-        if path.parent.name == "cells":
-            (held / path.name).hardlink_to(path)  # the study deletes its own name when it ends
     code, _, err = cli("study", recipe, "--out", out)
     assert code == 0, err
     assert "going on: " in err
     left = int(err.split("trainings, ")[1].split(" cells")[0])
     computed = read_manifest(finished, "study").counts["cells computed"]
-    assert left == computed - len(list(held.iterdir()))
-    for path, written in done.items():
-        now = held / path.name if path.parent.name == "cells" else path
-        assert now.stat().st_mtime_ns == written
+    assert left == computed - len(kept)
+    assert {path: path.stat().st_mtime_ns for path in done} == done
     assert table(out, "cells") == table(finished, "cells")
     assert table(out, "per_query") == table(finished, "per_query")
+
+
+def test_another_study_gives_what_has_the_same_key(
+    cli: Cli, recipe: Path, finished: Path, tmp_path: Path
+) -> None:
+    """An arm is added to a finished study, and its other arms are left out: one model is trained."""
+    out = tmp_path / "added"
+    arms = "arms=[{name='plain', train={}}, {name='fgm', train={adversaries=[{name='fgm'}]}}]"
+    command = ["study", recipe, "--set", arms, "--set", "seeds=[0]", "--reuse", finished, "--out", out]
+    code, told, err = cli(*command, "--dry-run", "--json")
+    assert code == 0, err
+    assert (json.loads(told)["trainings"], json.loads(told)["cells"]) == (1, N_CONDITIONS)
+    assert not out.exists()
+    code, _, err = cli(*command)
+    assert code == 0, err
+    assert f"taken over: 1 models, {N_CONDITIONS} cells" in err
+    assert f"1 trainings, {N_CONDITIONS} cells to measure" in err
+    own = [row for row in table(out, "per_query") if row["arm"] == "plain"]
+    assert own == [r for r in table(finished, "per_query") if (r["arm"], r["seed"]) == ("plain", 0)]
+    inodes = {path.name: path.stat().st_ino for path in (finished / "cells").iterdir()}
+    taken = [path for path in (out / "cells").iterdir() if inodes.get(path.name) == path.stat().st_ino]
+    assert len(taken) == N_CONDITIONS, "linked, not written again"
+    assert len(read_json(out / "costs.json")["seconds_per_step"]["plain"]) == 1, "its log came with it"
+
+
+def test_a_study_is_joined_from_its_parts(cli: Cli, recipe: Path, finished: Path, tmp_path: Path) -> None:
+    """Seed by seed; a model half taken over, and one half trained, are in nobody's way."""
+    parts = [tmp_path / "part0", tmp_path / "part1"]
+    for seed, part in enumerate(parts):
+        code, _, err = cli("study", recipe, "--set", f"seeds=[{seed}]", "--reuse", finished, "--out", part)
+        assert code == 0, err
+        assert "\n0 trainings, 0 cells to measure" in err
+    out = tmp_path / "joined"
+    plan = plan_study(load_study(recipe), lambda _: None)
+    with pytest.raises(UsageError, match="no study, finished or not"):
+        run_study(plan, out, reuse=[tmp_path])
+    assert not out.exists()
+    model = plan.trainings[0].folder(out)
+    for left in (model, model.with_name(model.name + ".taken")):
+        left.mkdir(parents=True)
+        (left / "log.jsonl").write_text("", encoding="utf-8")
+    Claim(out / "claimed", "study", plan.settings, overwrite=False)
+    (out / "claimed" / "plan.json").replace(out / "plan.json")
+    (out / "claimed").rmdir()
+    code, _, err = cli("study", recipe, *(o for p in parts for o in ("--reuse", p)), "--out", out)
+    assert code == 0, err
+    assert "going on: 0 trainings, 0 cells" in err
+    assert table(out, "per_query") == table(finished, "per_query")
+    assert sorted(p.name for p in (out / "models").iterdir()) == sorted(
+        p.name for p in (finished / "models").iterdir()
+    )
+
+
+def test_a_study_of_another_version_is_not_reused(
+    cli: Cli, recipe: Path, finished: Path, tmp_path: Path
+) -> None:
+    old = tmp_path / "old"
+    old.mkdir()
+    manifest = read_json(finished / "manifest.json")
+    (old / "manifest.json").write_text(json.dumps(manifest | {"version": "0.0.1"}), encoding="utf-8")
+    code, _, err = cli("study", recipe, "--reuse", old, "--out", tmp_path / "out")
+    assert code == 2
+    assert "of version 0.0.1" in err
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_of_another_study_is_refused(cli: Cli, recipe: Path, finished: Path, tmp_path: Path) -> None:

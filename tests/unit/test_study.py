@@ -183,9 +183,9 @@ def test_the_packaged_study() -> None:
 def test_the_packaged_study_of_splits() -> None:
     study = load_study("robustness-splits")
     names = {arm.name for arm in study.rows}
-    assert names == {
+    assert names == {"confusion"} | {
         f"{arm}{weave}{adjust}"
-        for arm in ("plain", "augmented")
+        for arm in ("start", "plain", "augmented", "vat")
         for weave in ("", "+woven")
         for adjust in ("", "~centred", "~erased")
     }
@@ -204,6 +204,11 @@ def test_the_packaged_study_of_splits() -> None:
     assert not any("hi" in part.languages for part in made.recipe.data.sets)  # type: ignore[attr-defined]
     assert "hi" not in made.recipe.vocabulary.languages  # type: ignore[attr-defined]
     assert {p.limit for p in made.recipe.data.sets} == {100, 300, 500, 1000, 3000}  # type: ignore[attr-defined]
+    left_out = load_study("robustness-splits", profile="left-out")
+    assert left_out.references["small-without-hi/plain+woven"] == "small/start"
+    assert not any(subset.endswith("-hi") for subset in left_out.benchmark.subsets.split(","))
+    provenance = load_study("robustness-splits", profile="provenance")
+    assert set(provenance.references.values()) == {"strength-0/plain"}
     quick = load_study("robustness-splits", profile="quick")
     for start in (*study.starts, *quick.starts):
         if start.recipe is not None:
@@ -259,6 +264,7 @@ def test_a_change_of_named_parts() -> None:
         ),
         ("training.data.provenance={aligned={en='a', de='b'}, strength=1.5, n=5}", "strength"),
         ("reference=plian", "reference: unknown arm 'plian'; did you mean 'plain'"),
+        ("reference=tinny/plain", "reference: unknown arm 'tinny/plain'; did you mean 'tiny/plain'"),
         ("seeds=[1, 1]", "one stands twice"),
         ("measures=['RR@1000']", "raise the depth"),
         ("benchmark.name=mlqaa", "benchmark.name"),
@@ -290,6 +296,20 @@ def test_faults_are_told_before_anything_is_read(recipe: Path, override: str, to
     with pytest.raises(UsageError) as raised:
         load_study(recipe, [override])
     assert told in str(raised.value)
+
+
+def test_what_arms_are_tested_against(recipe: Path) -> None:
+    """The arm of that name from the same start, or the one of one start."""
+    two = ["starts=[{name='a'}, {name='b'}]", "arms=[{name='plain', train={}}, {name='start', starts=['b']}]"]
+    own = {"a/plain": "a/plain", "b/plain": "b/plain", "b/start": "b/plain"}
+    assert load_study(recipe, two).references == own
+    assert load_study(recipe, [*two, "reference=start"]).references == dict.fromkeys(
+        ["b/plain", "b/start"], "b/start"
+    )
+    assert load_study(recipe, [*two, "reference=a/plain"]).references == dict.fromkeys(own, "a/plain")
+    assert load_study(recipe, ["reference=tiny/plain"]).references["start"] == "plain"
+    with pytest.raises(UsageError, match="unknown arm 'a/start'; did you mean 'b/start'"):
+        load_study(recipe, [*two, "reference=a/start"])
 
 
 def test_other_recipes_and_profiles_are_refused(recipe: Path) -> None:

@@ -23,15 +23,20 @@ def run(
         list[str] | None,
         typer.Option("--set", help="section.key=value in TOML, over the recipe's; repeatable."),
     ] = None,
+    reuse: Annotated[
+        list[Path] | None,
+        typer.Option(help="Another study, whose models and cells of the same keys are taken; repeatable."),
+    ] = None,
     dry_run: DryRun = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Train arms, weave their indexes, and measure them clean and under shift, with tests.
 
-    What arms and shifts share is computed once, and everything is kept: killed, the same command goes on. The
-    folder gets `cells.parquet`, `per_query.parquet`, `results.json`, the resolved recipe and a page,
-    `report.html`. Relative sources lie under BABELWEAVE_DATA, or under --set root=FOLDER.
+    What arms and shifts share is computed once, and everything is kept: killed, the same command goes on, and
+    --reuse takes over what another study has, a part run elsewhere or one with fewer arms. The folder gets
+    `cells.parquet`, `per_query.parquet`, `results.json`, the resolved recipe and a page, `report.html`.
+    Relative sources lie under BABELWEAVE_DATA, or under --set root=FOLDER.
 
     \b
     Example: babelweave study robustness --profile quick --set start=minilm --out study/
@@ -42,12 +47,14 @@ def run(
     from babelweave.report.tables import render
     from babelweave.study.cells import plan_study
     from babelweave.study.recipe import load_study
+    from babelweave.study.reuse import check_reusable
     from babelweave.study.run import run_study
 
     found = load_study(recipe, overrides or (), profile=profile)
     plan = plan_study(found, say)
     if dry_run:
-        work = plan.work(out, plan.pace(out))
+        check_reusable(reuse or ())
+        work = plan.work(out, plan.pace(out), reuse or ())
         resolved = dump_recipe(found)
         say(resolved)
         result = {
@@ -60,7 +67,7 @@ def run(
         }
         emit(result, as_json=as_json, text=lambda: f"{work.told()}; writes {out}")
         return
-    run_study(plan, out, overwrite=overwrite, say=say, progress=Live())
+    run_study(plan, out, overwrite=overwrite, reuse=reuse or (), say=say, progress=Live())
     _page(out)
     emit(
         {"study": out, **read_json(out / "results.json")},

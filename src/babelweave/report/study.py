@@ -95,7 +95,7 @@ def _differences(told: _Told) -> Iterator[Block]:
 
 
 def _costs(told: _Told) -> Table:
-    """Seconds per step against the reference of the same start."""
+    """Seconds per step against the reference."""
     rows: list[tuple[Cell, ...]] = []
     for row in told.measured.rows:
         own, base = told.costs.get(row.label), told.costs.get(row.reference or "")

@@ -15,6 +15,7 @@ from babelweave.artifact import digest_texts
 from babelweave.errors import UsageError
 from babelweave.evaluate.benchmarks.rankers import Weaving
 from babelweave.evaluate.benchmarks.system import System
+from babelweave.generate.queries import GeneratedQueries
 from babelweave.recipe import data_path
 from babelweave.records import Role
 from babelweave.study.adjusting import Fitting, read_fitting
@@ -107,11 +108,23 @@ class StudyPlan:
         """Every model to be trained, those others begin with first."""
         return list({m.key: m for cell in self.cells for m in cell.model.lineage()}.values())
 
-    def work(self, folder: Path, pace: Pace) -> Work:
-        """What a folder lacks."""
-        missing = {c.key: c for c in self.cells if not cell_file(folder, c).is_file()}
+    @property
+    def generated(self) -> list[str]:
+        """The weaves whose queries are generated for the pools."""
+        return [n for n, weaving in self.weavings.items() if not isinstance(weaving.source, GeneratedQueries)]
+
+    def pool_key(self, weave: str) -> str:
+        """Of the queries that are generated for the pools."""
+        texts = [f"{p.doc_id} {p.content}" for p in self.conditions.distinct]
+        return digest_texts([*texts, str(self.weavings[weave].signature)])
+
+    def work(self, folder: Path, pace: Pace, reuse: Sequence[Path] = ()) -> Work:
+        """What a folder lacks, and the studies that are reused lack too."""
+        roots = (folder, *reuse)
+        missing = {c.key: c for c in self.cells if not any(cell_file(r, c).is_file() for r in roots)}
         needed = {m.key for c in missing.values() for m in c.model.lineage()}
-        trainings = [m for m in self.trainings if m.key in needed and not m.is_ready(folder)]
+        ready = {m.key for m in self.trainings if any(m.is_ready(r) for r in roots)}
+        trainings = [m for m in self.trainings if m.key in needed - ready]
         n_pool = len(self.conditions.passages)
         n_passages = n_pool * len({c.model.key for c in missing.values()})
         asked = {posed.condition: posed.n_questions for posed in self.conditions.posed}
@@ -229,5 +242,5 @@ def _weaving(study: Study, weave: Weave, asked_in: Sequence[str], say: Say) -> W
 
 
 def cell_file(folder: Path, cell: Cell) -> Path:
-    """Where the scores of a cell lie while the study is at work."""
+    """Where the scores of a cell lie."""
     return folder / "cells" / f"{cell.key}.parquet"

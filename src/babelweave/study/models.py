@@ -207,12 +207,17 @@ class Models:
 
     def generate(self, key: str, folder: Path) -> Path:
         """The file of the queries under a key, written where it is not there."""
-        path = folder / GENERATED / f"{key[:LENGTH]}.parquet"
+        path = generated_file(folder, key)
         if not path.is_file():
             passages, settings, languages = self.written[key]
             generator = self._generator(settings.generator)
             write_generated(path, passages, generator, languages, settings.per_language, settings.seed)
         return path
+
+
+def generated_file(folder: Path, key: str) -> Path:
+    """Where queries lie, those of trainings and of pools."""
+    return folder / GENERATED / f"{key[:LENGTH]}.parquet"
 
 
 def write_generated(

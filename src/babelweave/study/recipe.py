@@ -57,7 +57,7 @@ class Study(Checked):
     depth: PositiveInt = 100
     """Passages ranked per question."""
     reference: str
-    """Arm that all others of its start are tested against."""
+    """Arm that all others of its start are tested against; as START/ARM, that those of all starts are."""
     benchmark: Benchmark
     training: dict[str, Any] = Field(default_factory=dict)
     """What trainings have in common: the tables of a recipe of kind "retriever", without model.base."""
@@ -98,9 +98,11 @@ class Study(Checked):
         for where, what, name, known in asked:
             if name not in known:
                 yield f"{where}: unknown {what} {name!r}; {nearest(name, known)}"
-        names = {arm_name(a, w, adjust) for a in self.arms for w in a.weave for adjust in a.adjusts}
-        if self.reference not in names:
-            yield f"reference: unknown arm {self.reference!r}; {nearest(self.reference, names)}"
+        names = [(arm_name(a, w, adjust), a) for a in self.arms for w in a.weave for adjust in a.adjusts]
+        whole = [f"{s}/{name}" for name, arm in names for s in arm.starts or starts]
+        known = whole if "/" in self.reference else [name for name, _ in names]
+        if self.reference not in known:
+            yield f"reference: unknown arm {self.reference!r}; {nearest(self.reference, known)}"
 
     def _same(self) -> Iterator[str]:
         """Arms that differ in nothing but their names."""
@@ -125,6 +127,14 @@ class Study(Checked):
                         label = f"{start.name}/{name}" if len(self.starts) > 1 else name
                         found.append(Arm(label, name, start, section, weaves[weave], adjusts[adjust]))
         return found
+
+    @property
+    def references(self) -> dict[str, str]:
+        """Label of every arm that is tested -> of the one it is tested against."""
+        if found := next((a.label for a in self.rows if a.whole == self.reference), None):
+            return {arm.label: found for arm in self.rows}
+        of_start = {a.start.name: a.label for a in self.rows if a.name == self.reference}
+        return {a.label: of_start[a.start.name] for a in self.rows if a.start.name in of_start}
 
     def tables(self, arm: Arm) -> dict[str, Any]:
         """The tables of an arm's training, without base, seed and queries.
@@ -155,6 +165,11 @@ class Arm(NamedTuple):
     section: ArmSection
     weave: Weave | None
     adjust: Adjust | None
+
+    @property
+    def whole(self) -> str:
+        """With the start, even where there is one alone."""
+        return f"{self.start.name}/{self.name}"
 
     @property
     def training(self) -> str:
@@ -208,7 +223,7 @@ def _selected(name: str, study: Study, profile: Profile) -> Study:
     names = {start.name for start in kept["starts"]}
     kept["arms"] = tuple(a for a in kept["arms"] if not a.starts or names & set(a.starts))
     found = study.model_copy(update=kept)
-    if study.reference not in {arm.name for arm in found.rows}:
+    if not found.references:
         raise UsageError(f"{name}: the profile leaves out the reference arm {study.reference!r}")
     return found
 

@@ -4,6 +4,7 @@ results.json         settings, what perturbations changed, figures of every arm,
 cells.parquet        arm, shift, severity, seed, subset, measure, mean, n
 per_query.parquet    arm, shift, severity, seed, subset, query_id, measure, value
 recipe.toml          the study with every default resolved
+cells/KEY.parquet    scores of a cell, for studies that reuse them (`study.reuse`)
 manifest.json        checksums; written last
 costs.json           seconds per training step; depends on the clock, so no checksum holds it
 """
@@ -104,8 +105,8 @@ def _told(plan: StudyPlan) -> dict[str, Any]:
 
 
 def _rows(plan: StudyPlan) -> list[Row]:
-    reference = {a.start.name: a.label for a in plan.study.rows if a.name == plan.study.reference}
-    return [Row(a.label, a.start.name, reference.get(a.start.name)) for a in plan.study.rows]
+    references = plan.study.references
+    return [Row(a.label, a.start.name, references.get(a.label)) for a in plan.study.rows]
 
 
 def _write_tables(folder: Path, plan: StudyPlan) -> None:

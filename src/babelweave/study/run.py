@@ -5,7 +5,7 @@
     models/KEY/        trained models, with their logs
     vectors/KEY.npy    vectors of a model, of passages plain, woven or adjusted and woven, and of the texts
                        that adjustments are fitted on, while the study is unfinished
-    cells/KEY.parquet  scores of a cell, while the study is unfinished
+    cells/KEY.parquet  scores of a cell
 
 What a finished study holds is told by `study.results`.
 """
@@ -33,8 +33,9 @@ from babelweave.protocols import Encoder
 from babelweave.recipe import Progress
 from babelweave.records import Float32, Scores
 from babelweave.study.cells import Cell, StudyPlan, cell_file, duration
-from babelweave.study.models import GENERATED, LENGTH, Say, encoder_of, train, write_generated
+from babelweave.study.models import LENGTH, Say, encoder_of, generated_file, train, write_generated
 from babelweave.study.results import KIND, write_study
+from babelweave.study.reuse import check_reusable, take_over
 from babelweave.study.shifts import Condition
 from babelweave.weave.stream import Version, weave_versions
 
@@ -46,20 +47,26 @@ def run_study(
     folder: Path,
     *,
     overwrite: bool = False,
+    reuse: Sequence[Path] = (),
     say: Say = logger.info,
     progress: Progress | None = None,
 ) -> None:
     """Train, encode, measure, and write what was found; killed, the same call goes on.
 
     Args:
+        reuse: other studies, finished or not; what has the same key there is taken over (`study.reuse`).
         say: gets the work that is left, and a line for each model.
         progress: told of every training step.
     Raises:
         UsageError: the folder holds a finished study, one of another recipe or of other data, or
-            something else.
+            something else; or what is to be reused is no study of this version.
     Cost: memory for the vectors of all pools, 4 d bytes a passage for every way they are woven and adjusted.
     """
+    check_reusable(reuse)
     claim = Claim(folder, KIND, plan.settings, overwrite=overwrite)
+    if reuse:
+        taken = take_over(plan, folder, reuse)
+        say(f"taken over: {taken.models} models, {taken.cells:,} cells")
     pace, began = plan.pace(folder), time.monotonic()
     asked = plan.work(folder, pace)
     say(f"{'going on: ' if claim.resumed else ''}{asked.told()}")
@@ -77,8 +84,7 @@ def run_study(
                 rest = left * spent / (asked.seconds - left)
                 say(f"  {duration(spent)} so far, about {duration(rest)} left")
     write_study(folder, plan, claim)
-    for done in ("cells", "vectors"):
-        shutil.rmtree(folder / done, ignore_errors=True)
+    shutil.rmtree(folder / "vectors", ignore_errors=True)
 
 
 def _ordered(cells: Sequence[Cell]) -> list[Cell]:
@@ -211,14 +217,13 @@ class _Bench:
         """With queries on disk, which a generator writes once for all models."""
         if name not in self._weavings:
             weaving = self._plan.weavings[name]
-            if not isinstance(weaving.source, GeneratedQueries):
+            if name in self._plan.generated:
                 assert weaving.per_language is not None
-                passages = list({p.doc_id: p for p in self._plan.conditions.passages}.values())
-                parts = [*(f"{p.doc_id} {p.content}" for p in passages), str(weaving.signature)]
-                path = self._folder / GENERATED / f"{digest_texts(parts)[:LENGTH]}.parquet"
+                assert not isinstance(weaving.source, GeneratedQueries)
+                path = generated_file(self._folder, self._plan.pool_key(name))
                 if not path.is_file():
                     arguments = (weaving.source, weaving.languages, weaving.per_language, weaving.seed)
-                    write_generated(path, passages, *arguments)
+                    write_generated(path, self._plan.conditions.distinct, *arguments)
                 weaving = replace(weaving, source=GeneratedQueries.open(path))
             self._weavings[name] = weaving
         return self._weavings[name]

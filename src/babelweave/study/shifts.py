@@ -87,6 +87,11 @@ class Conditions:
     def clean(self) -> Tasks:
         return self.posed[0].tasks
 
+    @property
+    def distinct(self) -> list[Passage]:
+        """The passages that queries are written for: one of each id, in order."""
+        return list({p.doc_id: p for p in self.passages}.values())
+
 
 def read_conditions(study: Study) -> Conditions:
     """Read the benchmark and the data of every shift.

@@ -31,7 +31,7 @@ class Row(NamedTuple):
     label: str
     start: str
     reference: str | None
-    """Label of the arm it is tested against; its own for a reference, None where its start has none."""
+    """Label of the arm it is tested against; its own for a reference, None without one."""
 
 
 class Tested(NamedTuple):
@@ -117,7 +117,7 @@ def figures(measured: Measured, arm: str, measure: str) -> dict[str, Any]:
 
 
 def compared(measured: Measured, measure: str, *, seed: int = 0) -> list[Tested]:
-    """Every arm against the reference of its start, clean, shifted and under each condition.
+    """Every arm against its reference, clean, shifted and under each condition.
 
     Questions are the clusters, in whatever subsets and conditions they stand; p is adjusted by Holm over
     all rows together.
