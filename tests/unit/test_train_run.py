@@ -122,7 +122,8 @@ def test_the_best_weights_are_saved(make: Make, tmp_path: Path) -> None:
     trained = make(eval_every=1, learning_rate=3e-2).train(tmp_path / "out")
     assert trained.best_step not in (None, 12)
     model = SentenceTransformer(str(tmp_path / "out"), device="cpu")
-    assert tiny_training.drawn_score(model)["score"] == trained.best
+    score = tiny_training.drawn_score(model)["score"]
+    assert score == pytest.approx(trained.best, rel=1e-6)  # the last bit moves with where memory lies
 
 
 def test_the_same_losses_as_the_plain_trainer(make: Make, tmp_path: Path) -> None:
