@@ -219,13 +219,14 @@ def test_a_study_is_joined_from_its_parts(cli: Cli, recipe: Path, finished: Path
         assert "\n0 trainings, 0 cells to measure" in err
     out = tmp_path / "joined"
     plan = plan_study(load_study(recipe), lambda _: None)
-    with pytest.raises(UsageError, match="no study, finished or not"):
-        run_study(plan, out, reuse=[tmp_path])
+    for other, told in ((tmp_path, "no study, finished or not"), (out, "that is --out itself")):
+        with pytest.raises(UsageError, match=told):
+            run_study(plan, out, overwrite=True, reuse=[other])
     assert not out.exists()
     model = plan.trainings[0].folder(out)
-    for left in (model, model.with_name(model.name + ".taken")):
+    for left in (model, model.with_name(model.name + ".aside")):
         left.mkdir(parents=True)
-        (left / "log.jsonl").write_text("", encoding="utf-8")
+        (left / "plan.json").write_text('{"kind": "model"}', encoding="utf-8")
     Claim(out / "claimed", "study", plan.settings, overwrite=False)
     (out / "claimed" / "plan.json").replace(out / "plan.json")
     (out / "claimed").rmdir()

@@ -51,9 +51,9 @@ def run(
     from babelweave.study.run import run_study
 
     found = load_study(recipe, overrides or (), profile=profile)
+    check_reusable(reuse or (), out)
     plan = plan_study(found, say)
     if dry_run:
-        check_reusable(reuse or ())
         work = plan.work(out, plan.pace(out), reuse or ())
         resolved = dump_recipe(found)
         say(resolved)

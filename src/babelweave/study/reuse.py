@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from babelweave import __version__
-from babelweave.artifact import MANIFEST, PLAN, read_json, storing
+from babelweave.artifact import MANIFEST, PLAN, read_json, write_aside, write_folder
 from babelweave.errors import UsageError
 from babelweave.study.cells import StudyPlan, cell_file
 from babelweave.study.models import generated_file
 from babelweave.study.results import KIND
+from babelweave.train.folder import KIND as MODEL
 
 
 class Taken(NamedTuple):
@@ -27,14 +28,18 @@ class Taken(NamedTuple):
     cells: int
 
 
-def check_reusable(folders: Sequence[Path]) -> None:
+def check_reusable(folders: Sequence[Path], out: Path) -> None:
     """Refuse folders that are no study of this version; another version may score otherwise.
+
+    `out`, where the study is to go, is refused too: overwriting would delete it before it is read.
 
     Raises:
         UsageError: one that is not.
         DataError: its manifest or plan is broken.
     """
     for folder in folders:
+        if folder.resolve() == out.resolve():
+            raise UsageError(f"--reuse {folder}: that is --out itself, which goes on without it")
         described = next((folder / n for n in (MANIFEST, PLAN) if (folder / n).is_file()), None)
         found = read_json(described) if described else None
         if not isinstance(found, dict) or found.get("kind") != KIND:
@@ -61,13 +66,13 @@ def take_over(plan: StudyPlan, folder: Path, others: Sequence[Path]) -> Taken:
     files += [generated_file(Path(), plan.pool_key(name)) for name in plan.generated]
     cells = list(dict.fromkeys(cell_file(Path(), cell) for cell in plan.cells))
     for name, other in _lacking(folder, others, files):
-        _link(other / name, folder / name)
+        _take_file(other / name, folder / name)
     n_models = n_cells = 0
     for name, other in _lacking(folder, others, [m / MANIFEST for m in models]):
-        _link(other / name.parent, folder / name.parent)
+        _take_model(other / name.parent, folder / name.parent)
         n_models += 1
     for name, other in _lacking(folder, others, cells):
-        _link(other / name, folder / name)
+        _take_file(other / name, folder / name)
         n_cells += 1
     return Taken(n_models, n_cells)
 
@@ -81,23 +86,19 @@ def _lacking(folder: Path, others: Sequence[Path], names: Sequence[Path]) -> Ite
                 yield name, other
 
 
-def _link(source: Path, target: Path) -> None:
-    """A file or folder that appears whole; in the place of a folder that was not finished."""
-    aside = target.with_name(target.name + ".taken")
-    with storing(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_file():
-            aside.unlink(missing_ok=True)
-            _link_file(source, aside)
-        else:
-            shutil.rmtree(aside, ignore_errors=True)
-            shutil.copytree(source, aside, copy_function=_link_file)
-            shutil.rmtree(target, ignore_errors=True)
-        aside.replace(target)
+def _take_file(source: Path, target: Path) -> None:
+    with write_aside(target) as aside:
+        _link(source, aside)
 
 
-def _link_file(source: str | Path, target: str | Path) -> None:
+def _take_model(source: Path, target: Path) -> None:
+    """In the place of one that was not trained to its end."""
+    with write_folder(target, MODEL, overwrite=True) as aside:
+        shutil.copytree(source, aside, copy_function=_link, dirs_exist_ok=True)
+
+
+def _link(source: str | Path, target: str | Path) -> None:
     try:
         os.link(source, target)
     except OSError:  # another file system, or one without links
-        shutil.copy2(source, target)
+        shutil.copyfile(source, target)

@@ -59,10 +59,10 @@ def run_study(
         progress: told of every training step.
     Raises:
         UsageError: the folder holds a finished study, one of another recipe or of other data, or
-            something else; or what is to be reused is no study of this version.
+            something else; or what is to be reused is the folder itself, or no study of this version.
     Cost: memory for the vectors of all pools, 4 d bytes a passage for every way they are woven and adjusted.
     """
-    check_reusable(reuse)
+    check_reusable(reuse, folder)
     claim = Claim(folder, KIND, plan.settings, overwrite=overwrite)
     if reuse:
         taken = take_over(plan, folder, reuse)
