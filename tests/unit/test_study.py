@@ -74,6 +74,14 @@ def test_drop_and_worst_by_hand() -> None:
     }
 
 
+def test_a_pool_of_many_languages_is_asked_in_each_of_them() -> None:
+    """de: (0.5 + (0.25 + 0.75) / 2) / 2 = 0.5; es: 0.25, in the pool alone."""
+    pooled = Scores(M, ("de-q0", "de-q1", "es-q0"), np.array([0.25, 0.75, 0.25]))
+    clean = {"en-de": scores(1.0)}
+    found = measured(("a", [clean, {"en-de": scores(0.5)}, {"pooled": pooled}]))
+    assert worst_language(found, "a", M) == ("es", 0.25)
+
+
 def test_questions_are_clusters_and_holm_is_over_the_table() -> None:
     """Six questions, all better by 0.5 in some conditions: 2 of 64 flips are as far, p = 0.03125."""
     low, high = scores(*[0.0] * 6), scores(*[0.5] * 6)

@@ -103,6 +103,11 @@ def pooled_question(query_id: str) -> str:
     return query_id.partition("-")[2]
 
 
+def pooled_language(query_id: str) -> str:
+    """The language that a query id of "pooled" asks in."""
+    return query_id.partition("-")[0]
+
+
 def _questions(items: Iterable[Paragraph]) -> Iterable[Question]:
     return (question for paragraph in items for question in paragraph.questions)
 

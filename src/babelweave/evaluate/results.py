@@ -18,7 +18,7 @@ import numpy as np
 
 from babelweave.artifact import read_manifest, seal, write_aside, write_folder, write_json
 from babelweave.data.trec import write_run
-from babelweave.data.xquad import POOLED, pooled_question
+from babelweave.data.xquad import POOLED, pooled_language, pooled_question
 from babelweave.errors import DataError
 from babelweave.evaluate.compare import Comparison, Correction, check_pairs, compare, correct
 from babelweave.records import Run, Scores
@@ -65,6 +65,14 @@ def groups(subsets: Iterable[str]) -> dict[str, list[str]]:
 def question_language(subset: str) -> str:
     """The language asked in: the second half of a subset's name."""
     return _split(subset)[1]
+
+
+def means_by_language(subset: str, scores: Scores) -> dict[str, float]:
+    """Language asked in -> mean; `pooled` is asked in several."""
+    if subset != POOLED:
+        return {question_language(subset): scores.mean}
+    asked = np.array([pooled_language(i) for i in scores.query_ids])
+    return {str(lang): float(scores.values[asked == lang].mean()) for lang in np.unique(asked)}
 
 
 def _split(subset: str) -> tuple[str, str]:

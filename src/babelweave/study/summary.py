@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from babelweave.evaluate.compare import Comparison, Estimate, compare, correct, estimate
-from babelweave.evaluate.results import by_question, question_language
+from babelweave.evaluate.results import by_question, means_by_language
 from babelweave.records import Scores
 from babelweave.study.sections import CLEAN
 from babelweave.study.shifts import Condition
@@ -91,7 +91,8 @@ def worst_language(measured: Measured, arm: str, measure: str) -> tuple[str, flo
     for condition in measured.conditions:
         if condition.shift != CLEAN:
             for subset, scores in measured.scores[arm, condition, measure].items():
-                by_language.setdefault(question_language(subset), []).append(scores.mean)
+                for lang, mean in means_by_language(subset, scores).items():
+                    by_language.setdefault(lang, []).append(mean)
     means = {lang: float(np.mean(found)) for lang, found in by_language.items()}
     worst = min(sorted(means), key=lambda lang: means[lang])
     return worst, means[worst]
