@@ -131,7 +131,9 @@ def learn_pieces(
 def _teacher_pieces(n: int, teacher: Any, english: Sequence[str]) -> tuple[dict[str, float], dict[str, int]]:
     counts: Counter[int] = Counter()
     for begin in range(0, len(english), 4096):
-        for ids in teacher(list(english[begin : begin + 4096]), add_special_tokens=False)["input_ids"]:
+        texts = list(english[begin : begin + 4096])
+        # counted, not encoded: how long they are is no matter to warn of
+        for ids in teacher(texts, add_special_tokens=False, verbose=False)["input_ids"]:
             counts.update(ids)
     total = sum(counts.values())
     kept: dict[str, float] = {}
