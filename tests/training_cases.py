@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from babelweave.data.squad import text_sha1
+
 HELD_OUT = " ".join(f"held{i}" for i in range(107))
 """The passage that the evaluation sets ask about: 100 8-grams."""
 
@@ -85,6 +87,32 @@ def write_parallel(root: Path) -> None:
     write(root / "mintaka-dev" / "mintaka_dev.json", json.dumps(mintaka))
     write(root / "xor-tydi" / "ja-en" / "ja.txt", "どこ?\n誰？\n\n")
     write(root / "xor-tydi" / "ja-en" / "en.txt", "Where?\nWho?\nWhy?\n")
+
+
+def write_english_pool(root: Path, train: Sequence[str], dev: Sequence[str] = ()) -> None:
+    """What `english_pool` reads: SQuAD's passages as given, the other sources with next to nothing."""
+    write_rows(root / "leak_exclusions.jsonl.gz", {"sha1": text_sha1("listed"), "title": "L"})
+    for split, texts in (("train", train), ("dev", dev)):
+        rows = [{"title": "", "para": i, "context": text, "qas": []} for i, text in enumerate(texts)]
+        write_rows(root / "squad" / f"{split}.jsonl.gz", *rows)
+    for name in ("full_articles_paragraphs", "lead_snippets"):
+        write_rows(root / "wiki-vital-en" / f"{name}.jsonl.gz", {"title": "", "text": "listed"})
+    write(root / "multihop" / "2wikimultihopqa_corpus.json", "[]")
+    write(root / "multihop" / "hotpotqa_train_corpus.json", "{}")
+    for split in ("train", "dev"):
+        write(
+            root / "tydiqa-goldp" / f"tydiqa.goldp.en.{split}.json",
+            squad_json(("tydi", [("english-1-1", "?")])),
+        )
+    write_rows(root / "nq-open-oracle" / "nq-open-oracle.jsonl.gz")
+
+
+def write_xor_dev(root: Path, *rows: tuple[str, str, str, Sequence[str]]) -> Path:
+    """XOR-Retrieve's dev questions: (id, language, question, answers)."""
+    path = root / "xor_dev_retrieve_eng_span_v1_1.jsonl"
+    keys = ("id", "lang", "question", "answers", "split")
+    write_rows(path, *(dict(zip(keys, (*row, "dev"), strict=True)) for row in rows))
+    return path
 
 
 def write_evaluations(root: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from babelweave.data import english_pool, mkqa, mlqa, squad, tydi, xor, xquad
+from babelweave.evaluate.benchmarks.xor_retrieve import MOST, read_judged
 
 pytestmark = pytest.mark.data
 
@@ -107,3 +109,30 @@ def test_english_pool(data_root: Path) -> None:
     assert len(passages) == 71_256
     assert len({p.text for p in passages}) == len({p.doc_id for p in passages}) == len(passages)
     assert pool.counts["excluded as leaks"] == 332
+
+
+def test_xor_retrieve_judged_by_its_answers(data_root: Path) -> None:
+    """Against a search of our own through the whole pool."""
+    pool = english_pool.read_pool(data_root).passages
+    tasks = read_judged(data_root / "xor-tydi", list(pool))
+    assert {s.name: len(s.queries) for s in tasks.subsets} == {
+        "en-ar": 65,
+        "en-bn": 70,
+        "en-fi": 52,
+        "en-ja": 39,
+        "en-ko": 62,
+        "en-ru": 34,
+        "en-te": 51,
+    }
+    assert tasks.signature["unasked"] == {
+        "more than 10 passages hold an answer": 841,
+        "no passage holds an answer": 714,
+        "the answer is yes or no": 182,
+    }
+    texts = [(p.doc_id, p.text) for p in pool]
+    for subset in tasks.subsets:
+        question = min(subset.queries, key=lambda q: q.query_id)
+        spans = [r"\W+".join(map(re.escape, re.findall(r"\w+", a))) for a in question.answers]
+        holds = re.compile(rf"(?<!\w)(?:{'|'.join(spans)})(?!\w)", re.IGNORECASE)
+        assert subset.qrels[question.query_id].keys() == {d for d, text in texts if holds.search(text)}
+        assert all(1 <= len(judged) <= MOST for judged in subset.qrels.values())

@@ -22,6 +22,7 @@ from babelweave.study.run import run_study
 from conftest import Cli
 from tiny_study import write_study_files
 from tiny_training import spawn
+from training_cases import write_english_pool, write_evaluations, write_xor_dev
 
 N_ARMS, N_CONDITIONS, N_SEEDS = 6, 4, 2
 
@@ -306,6 +307,45 @@ def test_bad_input(
     code, _, err = cli("study", recipe, "--out", tmp_path / "out", *options)
     assert (code, told in err) == (exit_code, True), err
     assert not (tmp_path / "out").exists()
+
+
+def test_questions_judged_by_their_answers(cli: Cli, tmp_path: Path) -> None:
+    """XOR-Retrieve as a shift and as the benchmark itself, over passages of the English pool."""
+    recipe = write_study_files(tmp_path)
+    texts = ["red fox runs", "blue whale swims", "green frog jumps", *(f"black crow {i}" for i in range(12))]
+    write_evaluations(tmp_path)
+    write_english_pool(tmp_path, texts)
+    asked = [("1", "ja", "red fox", ["runs"]), ("2", "ja", "whale", ["no"]), ("3", "fi", "red", ["red fox"])]
+    write_xor_dev(tmp_path / "xor", *asked, ("4", "fi", "black", ["crow"]), ("5", "fi", "who", ["badger"]))
+    command = [
+        "study",
+        recipe,
+        "--set",
+        "arms=[{name='start'}, {name='plain', train={}}]",
+        "--set",
+        "seeds=[0]",
+    ]
+    shift = "shifts=[{name='xor', benchmark={name='xor-retrieve', source='xor', distractors=4}}]"
+    code, _, err = cli(*command, "--set", shift, "--out", tmp_path / "out")
+    assert code == 0, err
+    told = "1 where the answer is yes or no; 1 where more than 10 passages hold an answer; 1 where no passage"
+    assert f"xor: questions not asked: {told} holds an answer" in err
+    assert told in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    measured, found = read_study(tmp_path / "out")
+    assert found["unasked"]["xor"] == {
+        "the answer is yes or no": 1,
+        "more than 10 passages hold an answer": 1,
+        "no passage holds an answer": 1,
+    }
+    scores = measured.under("start", "xor", "RR@10")
+    assert {name: s.query_ids for name, s in scores.items()} == {"en-fi": ("3",), "en-ja": ("1",)}
+    assert scores["en-ja"].values.tolist() == [1.0], "an encoder of words finds its words"
+    itself = ["--set", "benchmark={name='xor-retrieve', source='xor'}", "--set", "weaves=[]", "--json"]
+    grown = ["--set", "shifts=[{name='pool', distractors=[2, 5]}]", "--dry-run", "--out", tmp_path / "grown"]
+    code, out, err = cli(*command, *itself, *grown)
+    assert code == 0, err
+    assert json.loads(out)["conditions"] == ["clean", "pool 2", "pool 5"]
+    assert err.count("questions not asked") == 1, "what three conditions share is said once"
 
 
 def test_a_start_made_by_a_recipe(cli: Cli, recipe: Path, tmp_path: Path) -> None:

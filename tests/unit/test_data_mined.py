@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 import training_cases as cases
-from babelweave.data.mined import AnswerIndex, read_mined
+from babelweave.data.answers import AnswerIndex
+from babelweave.data.mined import read_mined
 from babelweave.data.relevance import read_relevance
-from babelweave.data.squad import text_sha1
 from babelweave.errors import DataError
 
 PASSAGES = [
@@ -41,6 +41,16 @@ def test_the_passage_that_holds_the_answer_and_most_of_the_question(
     assert AnswerIndex(["Yes, no.", *PASSAGES]).best(question, answers) == (None if row is None else row + 1)
 
 
+def test_passages_that_hold_an_answer_word_for_word() -> None:
+    index = AnswerIndex(
+        ["In 1910 he left.", "BLACK forest", "The Black Forest.", "forest, black", "Yes, unknown."]
+    )
+    assert index.holding(["Black Forest", "in 1910"]).tolist() == [0, 1, 2]
+    assert index.holding(["10", "he  left!", "forest"]).tolist() == [0, 1, 2, 3], "10 is no word of 1910"
+    for nothing in ([], ["yes", "Unknown", "No."], ["", "?"], ["Oslo"]):
+        assert index.holding(nothing).tolist() == []
+
+
 def test_equal_passages_give_the_first() -> None:
     assert AnswerIndex([*PASSAGES[1:], PASSAGES[1]]).best("the river Danube", ["Black Sea"]) == 0
     assert AnswerIndex([]).best("the river Danube", ["Black Sea"]) is None
@@ -50,20 +60,7 @@ def test_equal_passages_give_the_first() -> None:
 def root(tmp_path: Path) -> Path:
     cases.write_parallel(tmp_path)
     cases.write_evaluations(tmp_path)
-    cases.write_rows(tmp_path / "leak_exclusions.jsonl.gz", {"sha1": text_sha1("listed"), "title": "L"})
-    for split, texts in (("train", PASSAGES), ("dev", ["Which sea, who and where: a passage of Oslo."])):
-        rows = [{"title": "", "para": i, "context": text, "qas": []} for i, text in enumerate(texts)]
-        cases.write_rows(tmp_path / "squad" / f"{split}.jsonl.gz", *rows)
-    for name in ("full_articles_paragraphs", "lead_snippets"):
-        cases.write_rows(tmp_path / "wiki-vital-en" / f"{name}.jsonl.gz", {"title": "", "text": "listed"})
-    cases.write(tmp_path / "multihop" / "2wikimultihopqa_corpus.json", "[]")
-    cases.write(tmp_path / "multihop" / "hotpotqa_train_corpus.json", "{}")
-    for split in ("train", "dev"):
-        cases.write(
-            tmp_path / "tydiqa-goldp" / f"tydiqa.goldp.en.{split}.json",
-            cases.squad_json(("tydi", [("english-1-1", "?")])),
-        )
-    cases.write_rows(tmp_path / "nq-open-oracle" / "nq-open-oracle.jsonl.gz")
+    cases.write_english_pool(tmp_path, PASSAGES, ["Which sea, who and where: a passage of Oslo."])
     xor = tmp_path / "xor-tydi"
     cases.write(xor / "ja-en" / "ja.txt", "ライン川はどこ?\n誰?\n")
     cases.write(xor / "ja-en" / "en.txt", "Where ends the river Rhine?\nWhere is Oslo, a passage?\n")

@@ -277,6 +277,8 @@ def test_a_change_of_named_parts() -> None:
         ("measures=['RR@1000']", "raise the depth"),
         ("benchmark.name=mlqaa", "benchmark.name"),
         ("benchmark={name='xquad-r', source='x', half='tune'}", "split and half go with mlqa"),
+        ("benchmark={name='xor-retrieve', source='x', split='test'}", "split and half go with mlqa"),
+        ("benchmark.distractors=-1", "benchmark.distractors"),
         ("starts=[{name='a', model='minilm', recipe='r'}]", "give model or recipe, not both"),
         ("starts=[{name='a/b'}]", "no / or +"),
         ("arms=[{name='plain', train={}, weave=['wove']}]", "unknown weave 'wove'; did you mean 'woven'"),

@@ -9,27 +9,23 @@ left out.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
+from babelweave.data.answers import AnswerIndex
 from babelweave.data.archive import Archive
 from babelweave.data.dataset import Card, Dataset, Request
 from babelweave.data.english_pool import read_pool
 from babelweave.data.languages import canonical
 from babelweave.data.lines import fault
 from babelweave.data.mkqa import read_mkqa
-from babelweave.data.overlap import pieces, question_key
+from babelweave.data.overlap import question_key
 from babelweave.data.xor import read_questions, read_translations
 from babelweave.errors import DataError
-from babelweave.records import Int64, Passage, Query
+from babelweave.records import Passage, Query
 
-SHARE = 0.6
-"""Of the weight of the English question's words that a passage has to hold."""
 _EVALUATED = ("squad-dev-", "mlqa-dev-")
-_NO_ANSWERS = frozenset({"", "yes", "no", "unknown"})
 
 
 class Asked(NamedTuple):
@@ -38,56 +34,6 @@ class Asked(NamedTuple):
     english: str
     answers: tuple[str, ...]
     queries: tuple[Query, ...]
-
-
-class AnswerIndex:
-    """The words of some English passages, to find the one that answers a question.
-
-    Cost: 70,000 passages of 100 words take about 10 seconds and 200 MB.
-    """
-
-    def __init__(self, texts: Iterable[str]) -> None:
-        rows: defaultdict[str, list[int]] = defaultdict(list)
-        self._texts: list[str] = []
-        for row, text in enumerate(texts):
-            words = pieces(text)[0]
-            self._texts.append(_spaced(words))
-            for word in set(words):
-                rows[word].append(row)
-        self._rows: dict[str, Int64] = {word: np.array(found) for word, found in rows.items()}
-
-    def best(self, question: str, answers: Iterable[str]) -> int | None:
-        """The row that holds an answer and the most of the question, the first of equals; None where none
-        holds `SHARE` of it."""
-        held = [
-            self._holding(pieces(answer)[0]) for answer in answers if question_key(answer) not in _NO_ANSWERS
-        ]
-        candidates: Int64 = np.unique(np.concatenate([np.empty(0, dtype=np.int64), *held]))
-        words = set(pieces(question)[0])
-        if not len(candidates) or not words:
-            return None
-        scores = np.zeros(len(candidates))
-        total = 0.0
-        for word in sorted(words):
-            rows = self._rows.get(word, np.empty(0, dtype=np.int64))
-            weight = np.log(1 + len(self._texts) / (1 + len(rows)))
-            total += weight
-            scores += weight * np.isin(candidates, rows, assume_unique=True)
-        place = int(scores.argmax())
-        return int(candidates[place]) if scores[place] >= SHARE * total else None
-
-    def _holding(self, words: Sequence[str]) -> Int64:
-        """Rows in which the words stand one after the other."""
-        lists = [self._rows.get(word) for word in words]
-        if not lists or any(rows is None for rows in lists):
-            return np.empty(0, dtype=np.int64)
-        rarest: Int64 = min((rows for rows in lists if rows is not None), key=len)
-        sought = _spaced(words)
-        return np.array([row for row in rarest.tolist() if sought in self._texts[row]], dtype=np.int64)
-
-
-def _spaced(words: Sequence[str]) -> str:
-    return f" {' '.join(words)} "
 
 
 def read_mined(root: Path) -> Dataset:

@@ -79,12 +79,15 @@ def _overview(told: _Told) -> str:
 
 
 def _differences(told: _Told) -> Iterator[Block]:
-    """What vectors are adjusted by, and what trainings leave out."""
+    """What vectors are adjusted by, what a benchmark cannot ask, and what trainings leave out."""
     for name, fitted in told.found.get("adjustments", {}).items():
         yield (
             f"{name} ({fitted['kind']}): fitted for every model on {fitted['texts_per_language']:,} texts of "
             f"{', '.join(fitted['parallel'])} in each of {', '.join(fitted['languages'])}."
         )
+    for label, counts in told.found.get("unasked", {}).items():
+        why = "; ".join(f"{n:,} where {reason}" for reason, n in counts.items())
+        yield f"{label}: judged by answers that stand in passages word for word. Questions not asked: {why}."
     if left := told.found.get("left_out"):
         yield Table(
             "What is left out of trainings",

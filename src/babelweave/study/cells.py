@@ -22,7 +22,7 @@ from babelweave.study.adjusting import Fitting, read_fitting
 from babelweave.study.models import Model, Models, Say, encoder_of
 from babelweave.study.recipe import Arm, Study
 from babelweave.study.sections import Adjust, Weave
-from babelweave.study.shifts import Conditions, Posed, read_conditions
+from babelweave.study.shifts import Conditions, Posed, read_conditions, unasked
 
 logger = logging.getLogger(__name__)
 
@@ -186,8 +186,8 @@ def plan_study(study: Study, say: Say = logger.info) -> StudyPlan:
     """Read all data and resolve every training; nothing is written.
 
     Args:
-        say: gets a line where queries cannot be woven in a language, and for each training that a language
-            is left out of.
+        say: gets a line where queries cannot be woven in a language, where a benchmark cannot ask all of its
+            questions, and for each training that a language is left out of.
     Raises:
         UsageError: an unknown name, or an arm that cannot be trained or woven.
         DataError: data that is missing or broken.
@@ -210,6 +210,9 @@ def plan_study(study: Study, say: Say = logger.info) -> StudyPlan:
             for i, posed in enumerate(conditions.posed):
                 key = digest_texts([model.key, woven, shifts[i, seed], common, *adjusted])
                 cells.append(Cell(arm, posed, seed, model, key))
+    for label, counts in unasked(conditions).items():
+        told = "; ".join(f"{n:,} where {why}" for why, n in counts.items())
+        say(f"{label}: questions not asked: {told}")
     for training, dropped in models.left_out.items():
         say(f"{training} leaves out {', '.join(dropped) or 'nothing: none of its data is in the language'}")
     return StudyPlan(study, conditions, models, weavings, fittings, cells)

@@ -35,7 +35,7 @@ from babelweave.recipe import dump_recipe
 from babelweave.records import Scores
 from babelweave.study.cells import StudyPlan, cell_file
 from babelweave.study.models import seconds_per_step
-from babelweave.study.shifts import Condition, changes
+from babelweave.study.shifts import Condition, changes, unasked
 from babelweave.study.summary import Measured, Row, compared, figures
 
 KIND = "study"
@@ -96,10 +96,12 @@ def write_study(folder: Path, plan: StudyPlan, claim: Claim) -> Manifest:
 
 
 def _told(plan: StudyPlan) -> dict[str, Any]:
-    """What adjustments are fitted on and what trainings leave out; nothing in studies without them."""
-    found = {
+    """What adjustments are fitted on, what trainings leave out and benchmarks cannot ask; nothing in studies
+    without them."""
+    found: dict[str, dict[str, Any]] = {
         "adjustments": {name: fitting.told() for name, fitting in plan.fittings.items()},
         "left_out": {training: list(dropped) for training, dropped in plan.models.left_out.items()},
+        "unasked": unasked(plan.conditions),
     }
     return {key: value for key, value in found.items() if value}
 

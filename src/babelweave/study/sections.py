@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, PositiveInt
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 
 from babelweave.encode.adjust import Kind
 from babelweave.errors import MissingExtraError, UsageError
@@ -34,8 +34,9 @@ Names = Annotated[tuple[Name, ...], Field(min_length=1)]
 class Benchmark(Checked):
     """What is asked and searched."""
 
-    name: Literal["mlqa", "xquad-r"] = "mlqa"
-    """A benchmark of subsets with judgements."""
+    name: Literal["mlqa", "xquad-r", "xor-retrieve"] = "mlqa"
+    """XOR-Retrieve's dev questions are judged by their answers, over passages of the English pool
+    (`xor_retrieve.read_judged`)."""
     source: str
     """The publisher's zip or folder."""
     split: Literal["dev", "test"] = "dev"
@@ -44,6 +45,9 @@ class Benchmark(Checked):
     """Of MLQA's dev questions."""
     subsets: str = "all"
     """Passage language, question language, separated by commas: en-de,es-zh."""
+    distractors: NonNegativeInt = 0
+    """Passages of the English pool added to English pools. Without them xor-retrieve searches the passages
+    that hold answers, alone."""
     questions: PositiveInt | None = None
     """At most so many of each subset, drawn by their ids, so that a question stays in all its languages.
     Pools stay whole."""
@@ -172,7 +176,8 @@ class Shift(Checked):
     benchmark: Benchmark | None = None
     """Another benchmark."""
     distractors: tuple[PositiveInt, ...] = ()
-    """Passages of the English pool added to English pools, for instance [1000, 10000]."""
+    """Passages of the English pool added to English pools, instead of the benchmark's own `distractors`; for
+    instance [1000, 10000]."""
     data: Data | None = None
     """`[data]` of kind "retriever": questions that nothing is trained on (`half = "test"`), asked over all of
     its passages in a language; with `provenance` in shares that are reversed."""

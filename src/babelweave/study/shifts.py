@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from babelweave.artifact import digest_texts
+from babelweave.data.english_pool import read_pool
 from babelweave.data.squad import text_id
 from babelweave.errors import DataError, UsageError
-from babelweave.evaluate.benchmarks import mlqa, xquad_r
+from babelweave.evaluate.benchmarks import mlqa, xor_retrieve, xquad_r
 from babelweave.evaluate.benchmarks.perturbed import perturb_tasks
 from babelweave.evaluate.benchmarks.rankers import Stopwatch, distinct_passages
 from babelweave.evaluate.benchmarks.subsets import Tasks
@@ -135,8 +136,13 @@ def _opened(spec: str, clean: Tasks) -> Perturbation:
 
 def _tasks(benchmark: Benchmark, root: str | None, distractors: Sequence[Passage] = ()) -> Tasks:
     source: Path = data_path(benchmark.source, root)
+    if (n := benchmark.distractors) and not distractors:
+        distractors = english_tiers(data_path(".", root), (n,))[n]
     if benchmark.name == "xquad-r":
         tasks = xquad_r.read(source, subsets=benchmark.subsets, distractors=distractors)
+    elif benchmark.name == "xor-retrieve":
+        pool = list(read_pool(data_path(".", root)).passages)
+        tasks = xor_retrieve.read_judged(source, pool, subsets=benchmark.subsets, distractors=distractors)
     else:
         tasks = mlqa.read(
             source,
@@ -204,3 +210,12 @@ def changes(posed: Posed, seed: int) -> Mapping[str, Any]:
     """What a perturbation did to the questions of each language; {} without one."""
     done = posed.at(seed).signature.get("perturbation", {})
     return dict(done.get("counts", {}))
+
+
+def unasked(conditions: Conditions) -> dict[str, dict[str, int]]:
+    """First condition of a benchmark that judges by answers -> questions it cannot ask, by the reason."""
+    found: dict[str, dict[str, int]] = {}
+    for posed in conditions.posed:
+        if (counts := posed.tasks.signature.get("unasked")) and counts not in found.values():
+            found[posed.condition.label] = counts
+    return found
