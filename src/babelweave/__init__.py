@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from babelweave.errors import UsageError as UsageError
     from babelweave.evaluate.compare import Comparison as Comparison
     from babelweave.evaluate.compare import compare as compare
+    from babelweave.evaluate.compare import compare_gains as compare_gains
     from babelweave.evaluate.compare import correct as correct
     from babelweave.evaluate.compare import estimate as estimate
     from babelweave.evaluate.measures import IrMeasure as IrMeasure
@@ -155,6 +156,7 @@ _HOME = {
     "code_switch": "generate.code_switch",
     "compare": "evaluate.compare",
     "compare_cards": "evaluate.scorecard",
+    "compare_gains": "evaluate.compare",
     "convert_generator": "generate.convert",
     "correct": "evaluate.compare",
     "encode_collection": "encode.store",

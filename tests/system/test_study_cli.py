@@ -152,6 +152,7 @@ def test_the_page_and_the_costs(cli: Cli, finished: Path, tmp_path: Path) -> Non
         "drop from clean",
         "worst language",
         "gain over plain",
+        "spared by shifts beside plain",
         "swapped 3",
         "start+woven",
     ):
@@ -325,18 +326,29 @@ def test_questions_judged_by_their_answers(cli: Cli, tmp_path: Path) -> None:
         "--set",
         "seeds=[0]",
     ]
-    shift = "shifts=[{name='xor', benchmark={name='xor-retrieve', source='xor', distractors=4}}]"
+    shift = (
+        "shifts=[{name='german', subsets='de-en'}, {name='xor', of='german',"
+        " benchmark={name='xor-retrieve', source='xor', distractors=4}}]"
+    )
     code, _, err = cli(*command, "--set", shift, "--out", tmp_path / "out")
     assert code == 0, err
     told = "1 where the answer is yes or no; 1 where more than 10 passages hold an answer; 1 where no passage"
     assert f"xor: questions not asked: {told} holds an answer" in err
-    assert told in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert told in page
     measured, found = read_study(tmp_path / "out")
     assert found["unasked"]["xor"] == {
         "the answer is yes or no": 1,
         "more than 10 passages hold an answer": 1,
         "no passage holds an answer": 1,
     }
+    assert measured.before == {"xor": "german"}
+    own, other = (
+        measured.mean("start", c, "RR@10") - measured.mean("plain", c, "RR@10") for c in ("xor", "german")
+    )
+    less = {(row["arm"], row["family"]): row["difference"] for row in found["spared"]["RR@10"]}
+    assert less["start", "xor"] == pytest.approx(own - other)
+    assert "xor is told from german, not from clean." in page
     scores = measured.under("start", "xor", "RR@10")
     assert {name: s.query_ids for name, s in scores.items()} == {"en-fi": ("3",), "en-ja": ("1",)}
     assert scores["en-ja"].values.tolist() == [1.0], "an encoder of words finds its words"

@@ -17,6 +17,7 @@ from babelweave.evaluate.compare import (
     bootstrap_interval,
     cluster_values,
     compare,
+    compare_gains,
     correct,
     estimate,
     holm,
@@ -332,3 +333,70 @@ class TestErrorRates:
             some_holm += min(holm(raw)) < 0.05
         assert some_raw / 400 > 0.2
         assert some_holm / 400 <= 0.05 + 4 * math.sqrt(0.05 * 0.95 / 400)
+
+
+class TestGains:
+    """Whether B gains more over A after something changed."""
+
+    def test_the_same_questions_are_compared_as_differences(self) -> None:
+        """A question before and after is one cluster: the test is `compare` on what B gains for each."""
+        rng = np.random.default_rng(3)
+        a0, b0, a1, b1 = (scores(*rng.random(40)) for _ in range(4))
+        found = compare_gains(({"x": a0}, {"x": b0}), ({"x": a1}, {"x": b1}), seed=1)
+        gains = [{"x": scores(*(b.values - a.values))} for a, b in ((a0, b0), (a1, b1))]
+        expected = compare(*gains, seed=1)
+        for name in ("mean_a", "mean_b", "difference", "low", "high", "p_t", "p_randomisation"):
+            assert getattr(found, name) == pytest.approx(getattr(expected, name)), name
+        assert (found.n_better, found.n_worse) == (expected.n_better, expected.n_worse)
+        assert (found.n_rows, found.n_clusters) == (80, 40)
+
+    def test_by_hand(self) -> None:
+        """Before, B gains 1/2 in the mean of two subsets; after, 3/4 in one of two questions' halves."""
+        before = (
+            {"en": scores(0.0, 0.0), "de": scores(0.0, 0.5)},
+            {"en": scores(1.0, 0.0), "de": scores(0.5, 1.0)},
+        )
+        after = {"en": scores(0.0, 0.0)}, {"en": scores(1.0, 0.5)}
+        found = compare_gains(before, after)
+        assert (found.mean_a, found.mean_b, found.difference) == (0.5, 0.75, 0.25)
+        # q0: 1/2 after, 1/4 and 1/8 before; q1: 1/4 after, 0 and 1/8 before; times two clusters
+        assert (found.n_rows, found.n_clusters, found.n_better) == (6, 2, 2)
+        assert found.p_randomisation == 2 / 4
+
+    def test_other_questions_after(self) -> None:
+        """A gain that is the same everywhere is no difference, and one that is larger after is found."""
+        a = one(*[0.1] * 8)
+        after = {"other": scores(*[0.2] * 6, ids="r0 r1 r2 r3 r4 r5")}
+
+        def raised(found: dict[str, Scores], by: float) -> dict[str, Scores]:
+            return {n: Scores(s.measure, s.query_ids, s.values + by) for n, s in found.items()}
+
+        same = compare_gains((a, raised(a, 0.3)), (after, raised(after, 0.3)))
+        assert (same.difference, same.p_t, same.p_randomisation, same.low, same.high) == (0, 1, 1, 0, 0)
+        more = compare_gains((a, raised(a, 0.3)), (after, raised(after, 0.5)))
+        assert more.difference == pytest.approx(0.2)
+        assert (more.n_clusters, more.p_randomisation) == (14, 1 / 10_000 if 2**14 > 9999 else 2 / 2**14)
+
+    def test_with_other_questions_it_agrees_with_welch(self) -> None:
+        """Two independent samples of gains: the interval is about that of the difference of two means."""
+        rng = np.random.default_rng(5)
+        before, after = rng.normal(0.4, 0.2, 90), rng.normal(0.5, 0.3, 60)
+        zeros = [scores(*np.zeros(90)), scores(*np.zeros(60), ids=" ".join(f"r{i}" for i in range(60)))]
+        pairs = [
+            ({"x": zero}, {"x": Scores(zero.measure, zero.query_ids, values)})
+            for zero, values in zip(zeros, (before, after), strict=True)
+        ]
+        found = compare_gains(pairs[0], pairs[1])
+        welch = stats.ttest_ind(after, before, equal_var=False)
+        low, high = welch.confidence_interval()
+        assert found.difference == pytest.approx(after.mean() - before.mean())
+        assert (found.low, found.high) == (pytest.approx(low, abs=0.01), pytest.approx(high, abs=0.01))
+        assert found.p_t == pytest.approx(welch.pvalue, abs=0.01)
+        assert found.p_randomisation == pytest.approx(welch.pvalue, abs=0.02)
+
+    def test_what_cannot_be_compared(self) -> None:
+        a, other = one(0.1, 0.2), {"all": scores(0.1, 0.2, measure="R@100")}
+        with pytest.raises(DataError, match="one measure"):
+            compare_gains((a, a), (other, other))
+        with pytest.raises(DataError, match="not scored on the same questions"):
+            compare_gains((a, a), (a, one(0.1)))

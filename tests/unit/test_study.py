@@ -25,6 +25,7 @@ from babelweave.study.summary import (
     compared,
     drop,
     figures,
+    spared,
     worst_language,
     worst_shift,
 )
@@ -101,6 +102,27 @@ def test_questions_are_clusters_and_holm_is_over_the_table() -> None:
     assert [row.comparison.p_randomisation for row in rows] == [0.03125, 0.03125, 0.03125, 1.0]
     # the smallest times 4; the next ones times 3 and 2 may not be below it; the last times 1
     assert [row.comparison.p_adjusted for row in rows] == [0.125, 0.125, 0.125, 1.0]
+
+
+def test_what_is_gained_everywhere_is_not_spared() -> None:
+    """b is better by 0.25 clean and swapped, and by 0.5 in case 1: nothing spared there but the last 0.25."""
+    low = scores(*[0.25] * 6)
+    found = measured(
+        ("a", [{"en-de": low}] * 3),
+        ("b", [{"en-de": scores(*[0.5] * 6)}, {"en-de": scores(*[0.5] * 6)}, {"en-de": scores(*[0.75] * 6)}]),
+    )
+    rows = spared(found, M)
+    assert [(row.arm, row.comparison.family) for row in rows] == [
+        ("b", over) for over in ("shifted", "swapped 3", "case 1")
+    ]
+    assert [row.comparison.difference for row in rows] == pytest.approx([0.125, 0.0, 0.25])
+    assert [row.comparison.p_adjusted for row in rows] == [0.09375, 1.0, 0.09375]  # 2 of 64 flips, times 3
+    assert (rows[2].comparison.mean_a, rows[2].comparison.mean_b) == pytest.approx((0.25, 0.5))
+    from_swapped = Measured(found.rows, found.conditions, found.scores, {"case 1": "swapped 3"})
+    assert [row.comparison.difference for row in spared(from_swapped, M)] == pytest.approx([0.125, 0.0, 0.25])
+    harder = {**found.scores, ("b", SWAPPED, M): {"en-de": low}}
+    from_swapped = Measured(found.rows, found.conditions, harder, {"case 1": "swapped 3"})
+    assert [row.comparison.difference for row in spared(from_swapped, M)] == pytest.approx([0.0, -0.25, 0.5])
 
 
 def test_a_start_without_the_reference_is_not_tested() -> None:
@@ -300,6 +322,12 @@ def test_a_change_of_named_parts() -> None:
         ("shifts=[{name='a', perturb='case', severities=[2, 1]}]", "expected growing numbers"),
         ("shifts=[{name='a', subsets='de-de', severities=[1]}]", "severities go with perturb"),
         ("shifts=[{name='clean', perturb='case'}]", "always measured"),
+        ("shifts=[{name='a', perturb='case', of='b'}]", "shift a: unknown shift of one degree 'b'"),
+        ("shifts=[{name='a', perturb='case', of='a'}]", "shift a: unknown shift of one degree 'a'"),
+        (
+            "shifts=[{name='a', perturb='case', of='b'}, {name='b', perturb='case', severities=[1, 2]}]",
+            "shift a: unknown shift of one degree 'b'",
+        ),
     ],
 )
 def test_faults_are_told_before_anything_is_read(recipe: Path, override: str, told: str) -> None:

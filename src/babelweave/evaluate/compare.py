@@ -128,6 +128,71 @@ def compare(
     )
 
 
+def compare_gains(
+    before: tuple[Mapping[str, Scores], Mapping[str, Scores]],
+    after: tuple[Mapping[str, Scores], Mapping[str, Scores]],
+    *,
+    family: str = "all",
+    seed: int = 0,
+) -> Comparison:
+    """Does B gain more over A after something changed than before it? The difference of two differences.
+
+    A question that is asked before and after is one cluster, so what makes it easy for a system both times
+    cancels; questions of one side alone are clusters too. B that gains as much before as after has a
+    difference of 0, however much that is: rows enter the tests, like the bootstrap, as deviations from the
+    mean of their subset.
+
+    Args:
+        before, after: (A, B), each subset -> scores, as for `compare`; the two may be of other subsets and
+            questions.
+        family: label of this comparison.
+        seed: of the randomisation test and the bootstrap.
+
+    Returns:
+        `mean_a` is B's gain over A before, `mean_b` after; `n_better` counts questions that speak for a
+        larger gain after.
+
+    Raises:
+        DataError: subsets, questions or measures of A and B differ, or the measures of the two sides.
+    """
+    check_pairs(*before)
+    check_pairs(*after)
+    measures = {next(iter(pair[0].values())).measure for pair in (before, after)}
+    if len(measures) > 1:
+        raise DataError(f"a comparison takes one measure, got {sorted(measures)}")
+    clusters: list[str] = []
+    weighted, spread, gains = [], [], []
+    for sign, (a, b) in ((-1.0, before), (1.0, after)):
+        b = {name: b[name] for name in a}
+        own, weighted_a = _weighted(a)
+        difference = _weighted(b)[1] - weighted_a
+        clusters += own
+        gains.append(float(difference.sum()))
+        weighted.append(sign * difference)
+        spread.append(sign * (_deviations(b) - _deviations(a)))
+    rows = np.concatenate(weighted)
+    votes = cluster_values(rows, clusters)
+    values = cluster_values(np.concatenate(spread), clusters) + votes.mean()
+    values[np.abs(values) <= _ROUNDING * np.abs(rows).sum()] = 0.0  # equal gains are no difference
+    low, high = bootstrap_interval(values, seed)
+    return Comparison(
+        family=family,
+        measure=measures.pop(),
+        n_rows=len(clusters),
+        n_clusters=len(values),
+        mean_a=gains[0],
+        mean_b=gains[1],
+        difference=float(values.mean()),
+        low=low,
+        high=high,
+        n_better=int((votes > 0).sum()),
+        n_worse=int((votes < 0).sum()),
+        p_t=t_test(values),
+        p_randomisation=(p := randomisation_test(values, seed)),
+        p_adjusted=p,
+    )
+
+
 def _weighted(scores: Mapping[str, Scores]) -> tuple[list[str], Float64]:
     """The question of every row, and the row's value over (number of subsets times rows of its subset)."""
     clusters = [query_id for found in scores.values() for query_id in found.query_ids]

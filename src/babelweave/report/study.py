@@ -185,7 +185,8 @@ def _drops(told: _Told, measure: str) -> Table:
         (
             row.label,
             *(
-                measured.mean(row.label, CLEAN, measure) - measured.mean(row.label, over, measure)
+                measured.mean(row.label, measured.before.get(over, CLEAN), measure)
+                - measured.mean(row.label, over, measure)
                 for over in columns
             ),
         )
@@ -195,8 +196,17 @@ def _drops(told: _Told, measure: str) -> Table:
         f"{measure}: drop from clean",
         (Column("arm"), *(Column(over, "percent") for over in columns)),
         rows,
-        ("In points; below 0 where a condition is easier, as other subsets or another benchmark may be.",),
+        (
+            "In points; below 0 where a condition is easier, as other subsets or another benchmark may be.",
+            *_before(told),
+        ),
     )
+
+
+def _before(told: _Told) -> Iterator[str]:
+    """Conditions that are shifts of another than clean."""
+    for over, before in told.measured.before.items():
+        yield f"{over} is told from {before}, not from clean."
 
 
 def _untouched(told: _Told) -> Iterator[str]:
@@ -206,9 +216,9 @@ def _untouched(told: _Told) -> Iterator[str]:
             yield f"{label} leaves questions in {', '.join(langs)} as they are."
 
 
-def _by_arm(told: _Told, measure: str) -> dict[str, list[Comparison]]:
+def _by_arm(told: _Told, measure: str, of: str = "comparisons") -> dict[str, list[Comparison]]:
     found: dict[str, list[Comparison]] = {}
-    for arm, comparison in read_comparisons(told.found, measure):
+    for arm, comparison in read_comparisons(told.found, measure, of):
         found.setdefault(arm, []).append(comparison)
     return found
 
@@ -240,11 +250,28 @@ def _tests(told: _Told, measure: str) -> Iterator[Block]:
 
 
 def _gains(told: _Told, measure: str) -> list[Table]:
-    """Differences from the reference, a row an arm."""
+    """Differences from the reference, and what shifts leave of them."""
     by_arm = _by_arm(told, measure)
     if not by_arm:
         return []
-    columns = told.measured.columns
+    reference = told.found["reference"]
+    tables = [_marked(f"{measure}: gain over {reference}, points", by_arm, told.measured.columns)]
+    if "spared" in told.found:  # studies of earlier versions lack it
+        less = (
+            f"Gain over {reference} under a condition less the gain clean: above 0 an arm loses less to the "
+            "shift than the reference, however good it is.",
+            *_before(told),
+        )
+        columns = [over for over in told.measured.columns if over != CLEAN]
+        title = f"{measure}: spared by shifts beside {reference}, points"
+        tables.append(_marked(title, _by_arm(told, measure, "spared"), columns, less))
+    return tables
+
+
+def _marked(
+    title: str, by_arm: Mapping[str, list[Comparison]], columns: Sequence[str], notes: tuple[str, ...] = ()
+) -> Table:
+    """Differences, a row an arm, starred where significant."""
     rows: list[tuple[Cell, ...]] = []
     for arm, found in by_arm.items():
         over = {c.family: c for c in found}
@@ -253,14 +280,9 @@ def _gains(told: _Told, measure: str) -> list[Table]:
             for name in columns
         ]
         rows.append((arm, *marked))
-    return [
-        Table(
-            f"{measure}: gain over {told.found['reference']}, points",
-            (Column("arm"), *(Column(name, "points") for name in columns)),
-            tuple(rows),
-            (
-                f"* p below {SIGNIFICANCE} by Holm over all cells of this table: sign-flip randomisation "
-                "test, two-sided, questions as clusters; better or worse.",
-            ),
-        )
-    ]
+    star = (
+        f"* p below {SIGNIFICANCE} by Holm over all cells of this table: sign-flip randomisation test, "
+        "two-sided, questions as clusters; better or worse."
+    )
+    heads = (Column("arm"), *(Column(name, "points") for name in columns))
+    return Table(title, heads, tuple(rows), (*notes, star))

@@ -95,6 +95,12 @@ class Study(Checked):
             for what in ("starts", "arms", "shifts"):
                 known = [part.name for part in getattr(self, what)]
                 asked += [(f"profile {name}", what[:-1], n, known) for n in getattr(profile, what)]
+        single = [s.name for s in self.shifts if len(s.degrees) == 1]
+        asked += [
+            (f"shift {s.name}", "shift of one degree", s.of, [n for n in single if n != s.name])
+            for s in self.shifts
+            if s.of is not None
+        ]
         for where, what, name, known in asked:
             if name not in known:
                 yield f"{where}: unknown {what} {name!r}; {nearest(name, known)}"

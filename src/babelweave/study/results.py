@@ -36,7 +36,7 @@ from babelweave.records import Scores
 from babelweave.study.cells import StudyPlan, cell_file
 from babelweave.study.models import seconds_per_step
 from babelweave.study.shifts import Condition, changes, unasked
-from babelweave.study.summary import Measured, Row, compared, figures
+from babelweave.study.summary import Measured, Row, compared, figures, spared
 
 KIND = "study"
 RESULTS, CELLS, PER_QUERY, RECIPE, COSTS = (
@@ -52,8 +52,12 @@ _COLUMNS = ("arm", "shift", "severity", "seed", "subset", "query_id", "measure",
 def write_study(folder: Path, plan: StudyPlan, claim: Claim) -> Manifest:
     """Gather the cells of a study into its tables, test, and seal the folder."""
     _write_tables(folder, plan)
-    measured = _read_tables(folder, _rows(plan), [p.condition for p in plan.conditions.posed])
-    comparisons = {m: compared(measured, m) for m in plan.study.measures}
+    conditions = [p.condition for p in plan.conditions.posed]
+    measured = _read_tables(folder, _rows(plan), conditions, _before(plan))
+    tests = {
+        name: {m: test(measured, m) for m in plan.study.measures}
+        for name, test in (("comparisons", compared), ("spared", spared))
+    }
     write_json(
         folder / RESULTS,
         {
@@ -61,6 +65,7 @@ def write_study(folder: Path, plan: StudyPlan, claim: Claim) -> Manifest:
             "measures": list(plan.study.measures),
             "reference": plan.study.reference,
             "conditions": [c._asdict() for c in measured.conditions],
+            **({"before": measured.before} if measured.before else {}),
             "perturbed": {
                 p.condition.label: found
                 for p in plan.conditions.posed
@@ -72,9 +77,11 @@ def write_study(folder: Path, plan: StudyPlan, claim: Claim) -> Manifest:
                 row.label: {m: figures(measured, row.label, m) for m in plan.study.measures}
                 for row in measured.rows
             },
-            "comparisons": {
-                m: [{"arm": c.arm, **c.comparison.to_dict()} for c in found]
-                for m, found in comparisons.items()
+            **{
+                name: {
+                    m: [{"arm": c.arm, **c.comparison.to_dict()} for c in found] for m, found in own.items()
+                }
+                for name, own in tests.items()
             },
         },
     )
@@ -104,6 +111,14 @@ def _told(plan: StudyPlan) -> dict[str, Any]:
         "unasked": unasked(plan.conditions),
     }
     return {key: value for key, value in found.items() if value}
+
+
+def _before(plan: StudyPlan) -> dict[str, str]:
+    """Label of a condition -> of the one it is a shift of, where that is not clean."""
+    labels = {p.condition.shift: p.condition.label for p in plan.conditions.posed}
+    of = {shift.name: labels[shift.of] for shift in plan.study.shifts if shift.of is not None}
+    found = [p.condition for p in plan.conditions.posed]
+    return {c.label: of[c.shift] for c in found if c.shift in of}
 
 
 def _rows(plan: StudyPlan) -> list[Row]:
@@ -145,15 +160,17 @@ def read_study(folder: Path) -> tuple[Measured, dict[str, Any]]:
     try:
         rows = [Row(**row) for row in found["rows"]]
         conditions = [Condition(**c) for c in found["conditions"]]
-        return _read_tables(folder, rows, conditions), found
+        return _read_tables(folder, rows, conditions, found.get("before", {})), found
     except (KeyError, TypeError) as error:
         raise DataError(f"{path}: not the results of a study ({error}); run it again") from error
 
 
-def read_comparisons(found: Mapping[str, Any], measure: str) -> list[tuple[str, Comparison]]:
-    """(arm, test) of `results.json`, in the order of the table."""
+def read_comparisons(
+    found: Mapping[str, Any], measure: str, of: str = "comparisons"
+) -> list[tuple[str, Comparison]]:
+    """(arm, test) of `results.json`, in the order of the table; of "comparisons", or what is "spared"."""
     rows = []
-    for row in found["comparisons"][measure]:
+    for row in found[of][measure]:
         values: dict[str, Any] = {k: math.nan if v is None else v for k, v in row.items() if k != "arm"}
         rows.append((row["arm"], Comparison(**values)))
     return rows
@@ -167,7 +184,9 @@ def read_costs(folder: Path) -> dict[str, float]:
     return {label: float(np.mean(found)) for label, found in read_json(path)["seconds_per_step"].items()}
 
 
-def _read_tables(folder: Path, rows: list[Row], conditions: list[Condition]) -> Measured:
+def _read_tables(
+    folder: Path, rows: list[Row], conditions: list[Condition], before: Mapping[str, str]
+) -> Measured:
     """Per question, averaged over seeds: then a question counts once, however many seeds there are."""
     import pyarrow.parquet as pq
 
@@ -191,4 +210,4 @@ def _read_tables(folder: Path, rows: list[Row], conditions: list[Condition]) -> 
             (c.label for c in conditions if (row.label, c) not in {k[:2] for k in scores}), None
         ):
             raise DataError(f"{folder / PER_QUERY}: lacks {row.label} under {missing}; run the study again")
-    return Measured(rows, conditions, scores)
+    return Measured(rows, conditions, scores, before)

@@ -178,6 +178,9 @@ class Shift(Checked):
     distractors: tuple[PositiveInt, ...] = ()
     """Passages of the English pool added to English pools, instead of the benchmark's own `distractors`; for
     instance [1000, 10000]."""
+    of: Name | None = None
+    """Another shift that this one is a shift of: what an arm loses here is told from there instead of from
+    clean."""
     data: Data | None = None
     """`[data]` of kind "retriever": questions that nothing is trained on (`half = "test"`), asked over all of
     its passages in a language; with `provenance` in shares that are reversed."""

@@ -5,17 +5,19 @@ shifted              mean over the subsets of all conditions but clean, each cou
 drop                 clean - shifted; a shift that asks other questions is in it like any other
 worst language       of those asked in, the one of the lowest mean over shifted subsets
 worst shift          the condition of the lowest mean
+spared               gain over the reference under a condition, less the gain before it: clean, or in what
+                     the shift names as `of`
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from babelweave.evaluate.compare import Comparison, Estimate, compare, correct, estimate
+from babelweave.evaluate.compare import Comparison, Estimate, compare, compare_gains, correct, estimate
 from babelweave.evaluate.results import by_question, means_by_language
 from babelweave.records import Scores
 from babelweave.study.sections import CLEAN
@@ -48,11 +50,13 @@ class Measured:
     Attributes:
         conditions: clean first.
         scores: (arm, condition, measure) -> subset -> scores.
+        before: condition -> the one it is a shift of, where that is not clean.
     """
 
     rows: Sequence[Row]
     conditions: Sequence[Condition]
     scores: Mapping[tuple[str, Condition, str], Mapping[str, Scores]]
+    before: Mapping[str, str] = field(default_factory=dict)
 
     def under(self, arm: str, over: str, measure: str) -> dict[str, Scores]:
         """The scores of a condition, or of all the shifted ones together, by question."""
@@ -137,5 +141,29 @@ def compared(measured: Measured, measure: str, *, seed: int = 0) -> list[Tested]
         if row.reference is not None and row.reference != row.label
         for over in measured.columns
     ]
+    return _corrected(rows)
+
+
+def spared(measured: Measured, measure: str, *, seed: int = 0) -> list[Tested]:
+    """Does an arm lose less than its reference, shifted and under each condition?
+
+    An arm may be better under a shift because it is better everywhere; this is what it gains there beyond
+    what it gains before the shift. Clusters as in `compared`, Holm over all rows together.
+    """
+    rows = []
+    for row in measured.rows:
+        if row.reference is None or row.reference == row.label:
+            continue
+        for over in measured.columns:
+            if over != CLEAN:
+                before, after = (
+                    (measured.under(row.reference, name, measure), measured.under(row.label, name, measure))
+                    for name in (measured.before.get(over, CLEAN), over)
+                )
+                rows.append(Tested(row.label, compare_gains(before, after, family=over, seed=seed)))
+    return _corrected(rows)
+
+
+def _corrected(rows: Sequence[Tested]) -> list[Tested]:
     corrected = correct([row.comparison for row in rows])
     return [Tested(row.arm, c) for row, c in zip(rows, corrected, strict=True)]
