@@ -21,7 +21,7 @@ from babelweave.protocols import Perturbation
 from babelweave.recipe import data_path
 from babelweave.records import Passage, Query, Subset
 from babelweave.shift.spec import open_perturbation
-from babelweave.shift.splits import english_tiers
+from babelweave.shift.splits import english_tiers, pool_tiers
 from babelweave.study.recipe import Study
 from babelweave.study.sections import CLEAN, Benchmark
 from babelweave.train.sections import Data
@@ -136,12 +136,15 @@ def _opened(spec: str, clean: Tasks) -> Perturbation:
 
 def _tasks(benchmark: Benchmark, root: str | None, distractors: Sequence[Passage] = ()) -> Tasks:
     source: Path = data_path(benchmark.source, root)
-    if (n := benchmark.distractors) and not distractors:
-        distractors = english_tiers(data_path(".", root), (n,))[n]
+    n = 0 if distractors else benchmark.distractors
+    pool: Sequence[Passage] = ()
+    if n or benchmark.name == "xor-retrieve":
+        pool = list(read_pool(data_path(".", root)).passages)
+    if n:
+        distractors = pool_tiers(pool, (n,))[n]
     if benchmark.name == "xquad-r":
         tasks = xquad_r.read(source, subsets=benchmark.subsets, distractors=distractors)
     elif benchmark.name == "xor-retrieve":
-        pool = list(read_pool(data_path(".", root)).passages)
         tasks = xor_retrieve.read_judged(source, pool, subsets=benchmark.subsets, distractors=distractors)
     else:
         tasks = mlqa.read(
