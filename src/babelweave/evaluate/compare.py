@@ -109,23 +109,9 @@ def compare(
     _, weighted_b = _weighted(b)
     values = cluster_values(weighted_b - weighted_a, clusters)
     spread = cluster_values(_deviations(b) - _deviations(a), clusters)
-    low, high = bootstrap_interval(values.mean() + spread, seed)
-    return Comparison(
-        family=family,
-        measure=next(iter(a.values())).measure,
-        n_rows=len(clusters),
-        n_clusters=len(values),
-        mean_a=float(weighted_a.sum()),
-        mean_b=float(weighted_b.sum()),
-        difference=float(values.mean()),
-        low=low,
-        high=high,
-        n_better=int((values > 0).sum()),
-        n_worse=int((values < 0).sum()),
-        p_t=t_test(values),
-        p_randomisation=(p := randomisation_test(values, seed)),
-        p_adjusted=p,
-    )
+    means = float(weighted_a.sum()), float(weighted_b.sum())
+    measure = next(iter(a.values())).measure
+    return _comparison(family, measure, len(clusters), means, values, values, values.mean() + spread, seed)
 
 
 def compare_gains(
@@ -174,21 +160,37 @@ def compare_gains(
     votes = cluster_values(rows, clusters)
     values = cluster_values(np.concatenate(spread), clusters) + votes.mean()
     values[np.abs(values) <= _ROUNDING * np.abs(rows).sum()] = 0.0  # equal gains are no difference
-    low, high = bootstrap_interval(values, seed)
+    means = gains[0], gains[1]
+    return _comparison(family, measures.pop(), len(clusters), means, votes, values, values, seed)
+
+
+def _comparison(
+    family: str,
+    measure: str,
+    n_rows: int,
+    means: tuple[float, float],
+    votes: Float64,
+    tested: Float64,
+    drawn: Float64,
+    seed: int,
+) -> Comparison:
+    """Of values of clusters: what counts them better or worse, what is tested, what the bootstrap draws."""
+    low, high = bootstrap_interval(drawn, seed)
+    p = randomisation_test(tested, seed)
     return Comparison(
         family=family,
-        measure=measures.pop(),
-        n_rows=len(clusters),
-        n_clusters=len(values),
-        mean_a=gains[0],
-        mean_b=gains[1],
-        difference=float(values.mean()),
+        measure=measure,
+        n_rows=n_rows,
+        n_clusters=len(tested),
+        mean_a=means[0],
+        mean_b=means[1],
+        difference=float(tested.mean()),
         low=low,
         high=high,
         n_better=int((votes > 0).sum()),
         n_worse=int((votes < 0).sum()),
-        p_t=t_test(values),
-        p_randomisation=(p := randomisation_test(values, seed)),
+        p_t=t_test(tested),
+        p_randomisation=p,
         p_adjusted=p,
     )
 
